@@ -1,0 +1,396 @@
+//! From records to batches: limits, conditions, keys; then one write and one sync for everything
+//! that waited.
+
+use std::collections::HashSet;
+
+use crate::chain::Chain;
+use crate::error::{Came, Cause, Error, Result};
+use crate::format::{FrameKind, KEY_BYTES_MAX, KIND_BYTES_MAX, Meta};
+use crate::index::{KeyFound, meta_of};
+use crate::options::{AppendOptions, Durability, Expect, Options};
+use crate::position::{Generation, Offset, Sequence};
+use crate::record::{Appended, Mark, NewRecord};
+use crate::scan::Step;
+use crate::writer::{Draft, Landed, Writer};
+
+/// So much of what waits is put into one write; a batch that is larger goes alone.
+const GROUP_BYTES: u64 = 8 << 20;
+/// A conflict names so many of the records that came.
+const CAME_MAX: usize = 1000;
+
+/// Records that are stored together or not at all, and what their append asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    pub(crate) records: &'a [NewRecord],
+    pub(crate) options: &'a AppendOptions,
+}
+
+/// The answer to a batch, a line per record.
+pub(crate) type Answer = Result<Vec<Appended>>;
+
+impl Writer {
+    /// Appends one record as a batch of its own: the short way.
+    pub(crate) fn append_one(&mut self, record: &NewRecord, durability: Durability) -> Result<Appended> {
+        self.guard()?;
+        self.check_limits(record)?;
+        let now = self.options.host.now_ms();
+        if let Some(key) = &record.key
+            && let Some(first) = self.held(key, false)?
+        {
+            return self.acknowledge_duplicate(first, durability);
+        }
+        let draft = draft_of(record, now);
+        let landed = self.land(&[&[draft]])?;
+        landed.refused.map_or(Ok(()), Err)?;
+        let durable = self.settle_acknowledgement(durability, now)?;
+        let appended = Appended {
+            sequence: Sequence::new(self.sequence),
+            generation: Generation::new(self.generation),
+            offset: Offset::new(landed.start),
+            durable,
+            duplicate: false,
+        };
+        self.keep_up(now);
+        Ok(appended)
+    }
+
+    /// Makes true what the acknowledgement is going to say.
+    fn settle_acknowledgement(&mut self, durability: Durability, now: i64) -> Result<bool> {
+        match durability {
+            Durability::Durable => self.sync().map(|()| true),
+            Durability::Written => self.check_if_due(now).map(|()| false),
+        }
+        .map_err(|error| self.after_write(&error))
+    }
+
+    /// The bytes are written, so whatever failed then leaves the append unknown, unless it is
+    /// certain that nobody will find them.
+    fn after_write(&self, error: &Error) -> Error {
+        match error.cause() {
+            Cause::Io { .. } => {
+                Error::new(self.path(), Cause::Unknown { why: error.cause().to_string() })
+            }
+            _ => error.clone(),
+        }
+    }
+
+    fn acknowledge_duplicate(&mut self, first: Appended, durability: Durability) -> Result<Appended> {
+        if durability == Durability::Durable && !self.is_durable(first) {
+            self.sync()?;
+        }
+        Ok(Appended { durable: self.is_durable(first), ..first })
+    }
+
+    fn is_durable(&self, appended: Appended) -> bool {
+        appended.offset.get() < self.durable.offset
+    }
+
+    /// The first record with this key, where the journal holds it.
+    fn held(&self, key: &str, ignore_gaps: bool) -> Result<Option<Appended>> {
+        match self.index.find_key(&self.source, key)? {
+            KeyFound::At(header) => Ok(Some(Appended {
+                sequence: Sequence::new(header.sequence),
+                generation: Generation::new(header.generation),
+                offset: Offset::new(header.offset),
+                durable: false,
+                duplicate: true,
+            })),
+            KeyFound::Hidden if !ignore_gaps => {
+                let why = format!("damage may hide an earlier record with the key {key:?}");
+                Err(Error::new(self.path(), Cause::Unknown { why }))
+            }
+            KeyFound::Hidden | KeyFound::Absent => Ok(None),
+        }
+    }
+
+    fn check_limits(&self, record: &NewRecord) -> Result<()> {
+        let too_large = |what, bytes: usize, limit: u64| {
+            let bytes = bytes as u64;
+            Err(Error::new(self.path(), Cause::TooLarge { what, bytes, limit }))
+        };
+        let limit = self.options.record_bytes_max.min(Options::RECORD_BYTES_LIMIT);
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        if record.payload.len() as u64 > limit {
+            return too_large("a record", record.payload.len(), limit);
+        }
+        if len(&record.kind) > KIND_BYTES_MAX {
+            return too_large("a kind", len(&record.kind), KIND_BYTES_MAX as u64);
+        }
+        for (what, text) in [("a key", &record.key), ("a parent key", &record.parent)] {
+            if len(text) > KEY_BYTES_MAX {
+                return too_large(what, len(text), KEY_BYTES_MAX as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends everything that waited: one write where possible, one sync for all that asked for
+    /// one. An answer per batch, in order.
+    pub(crate) fn append_group(&mut self, batches: &[Batch<'_>]) -> Vec<Answer> {
+        if let [Batch { records: [record], options }] = batches
+            && matches!(options.expect, Expect::Anything)
+            && !options.allow_duplicate_keys
+            && !options.ignore_gaps
+        {
+            let durability = options.durability.unwrap_or(self.options.durability);
+            return vec![self.append_one(record, durability).map(|appended| vec![appended])];
+        }
+        let now = self.options.host.now_ms();
+        let mut group = Group::new(batches);
+        for (which, batch) in batches.iter().enumerate() {
+            if group.must_go_before(batch, self.options.batch_bytes_max) {
+                group.write(self);
+            }
+            match self.plan(batch, now) {
+                Ok(plan) => group.add(which, plan),
+                Err(error) => group.answers[which] = Some(Err(error)),
+            }
+        }
+        group.write(self);
+        let answers = self.acknowledge(batches, group.answers, now);
+        self.keep_up(now);
+        answers
+    }
+
+    fn acknowledge(
+        &mut self,
+        batches: &[Batch<'_>],
+        answers: Vec<Option<Answer>>,
+        now: i64,
+    ) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(|| Err(Error::invalid(self.path(), "no answer"))))
+            .collect();
+        let wants_sync = |(batch, answer): (&Batch<'_>, &Answer)| {
+            let durability = batch.options.durability.unwrap_or(self.options.durability);
+            durability == Durability::Durable
+                && answer.as_ref().is_ok_and(|all| !all.iter().all(|one| self.is_durable(*one)))
+        };
+        let wanted = batches.iter().zip(&answers).any(wants_sync);
+        let durability = if wanted { Durability::Durable } else { Durability::Written };
+        if answers.iter().any(Result::is_ok)
+            && let Err(error) = self.settle_acknowledgement(durability, now)
+        {
+            for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+                *answer = Err(error.clone());
+            }
+        }
+        for one in answers.iter_mut().flatten().flatten() {
+            one.durable = self.is_durable(*one);
+        }
+        answers
+    }
+
+    /// What of a batch is to be written, once its condition holds and its keys are looked up.
+    fn plan<'a>(&self, batch: &Batch<'a>, now: i64) -> Result<Plan<'a>> {
+        self.guard()?;
+        for record in batch.records {
+            self.check_limits(record)?;
+        }
+        self.check_expectation(&batch.options.expect)?;
+        let mut plan = Plan { drafts: Vec::new(), held: Vec::new(), bytes: 0 };
+        let mut own_keys = HashSet::new();
+        for record in batch.records {
+            let draft = draft_of(record, now);
+            let held = match &record.key {
+                Some(_) if batch.options.allow_duplicate_keys => None,
+                Some(key) if !own_keys.insert(key.as_str()) => {
+                    let what = format!("the key {key:?} stands twice in one batch");
+                    return Err(Error::invalid(self.path(), what));
+                }
+                Some(key) => self.held(key, batch.options.ignore_gaps)?,
+                None => None,
+            };
+            if held.is_none() {
+                plan.bytes += draft.frame_len();
+                plan.drafts.push(draft);
+            }
+            plan.held.push(held);
+        }
+        let limit = self.options.batch_bytes_max.min(Options::BATCH_BYTES_LIMIT);
+        if plan.bytes > limit {
+            let cause = Cause::TooLarge { what: "a batch", bytes: plan.bytes, limit };
+            return Err(Error::new(self.path(), cause));
+        }
+        Ok(plan)
+    }
+
+    // ---- conditions ------------------------------------------------------------------------
+
+    /// The place of the last record.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            journal: self.identity.journal,
+            sequence: Sequence::new(self.sequence),
+            checksum: self.last_checksum,
+        }
+    }
+
+    fn check_expectation(&self, expect: &Expect) -> Result<()> {
+        let (mark, kinds) = match expect {
+            Expect::Anything => return Ok(()),
+            Expect::LastIs(sequence) if sequence.get() == self.sequence => return Ok(()),
+            Expect::LastIs(sequence) => {
+                let since = *sequence;
+                let (last, came) = (Sequence::new(self.sequence), Vec::new());
+                return Err(Error::new(self.path(), Cause::Conflict { since, last, came }));
+            }
+            Expect::NothingSince(mark) => (mark, None),
+            Expect::OnlyKindsSince(mark, kinds) => (mark, Some(kinds)),
+        };
+        if *mark == self.mark() {
+            return Ok(());
+        }
+        self.must_hold(mark)?;
+        let came = self.came_since(mark.sequence.get())?;
+        let unexpected = |one: &Came| {
+            kinds.is_none_or(|kinds| !one.kind.as_ref().is_some_and(|kind| kinds.contains(kind)))
+        };
+        if !came.iter().any(unexpected) && came.len() < CAME_MAX {
+            return Ok(());
+        }
+        let came = came.into_iter().filter(unexpected).collect();
+        let (since, last) = (mark.sequence, Sequence::new(self.sequence));
+        Err(Error::new(self.path(), Cause::Conflict { since, last, came }))
+    }
+
+    /// The journal holds the very record of the mark.
+    fn must_hold(&self, mark: &Mark) -> Result<()> {
+        let end = self.chain.end;
+        let holds = mark.journal == self.identity.journal
+            && mark.sequence.get() <= self.sequence
+            && self.index.checksum_of(&self.source, mark.sequence.get(), end)? == mark.checksum;
+        if holds {
+            return Ok(());
+        }
+        Err(Error::new(self.path(), Cause::Diverged { mark: *mark, last_common: None }))
+    }
+
+    fn came_since(&self, sequence: u64) -> Result<Vec<Came>> {
+        let place = self.index.place(&self.source, sequence + 1)?;
+        let chain = Chain::before(place.offset, place.before);
+        let mut scanner = self.source.scanner(chain, self.chain.end);
+        let mut came = Vec::new();
+        while came.len() < CAME_MAX {
+            let header = match scanner.step()? {
+                Step::Frame(frame) => frame.header,
+                Step::Claim(_) => continue,
+                Step::End(_) => break,
+            };
+            if header.kind != FrameKind::Record || header.sequence <= sequence {
+                continue;
+            }
+            let body = scanner.body(&header)?;
+            let meta = meta_of(&header, body).unwrap_or_default();
+            came.push(Came {
+                sequence: Sequence::new(header.sequence),
+                kind: meta.kind.map(str::to_owned),
+                key: meta.key.map(str::to_owned),
+            });
+        }
+        Ok(came)
+    }
+}
+
+fn draft_of(record: &NewRecord, now: i64) -> Draft<'_> {
+    Draft {
+        kind: FrameKind::Record,
+        meta: Meta {
+            kind: record.kind.as_deref(),
+            key: record.key.as_deref(),
+            parent: record.parent.as_deref(),
+        },
+        payload: &record.payload,
+        time_ms: record.time_ms.unwrap_or(now),
+    }
+}
+
+/// A batch that is ready to be written.
+struct Plan<'a> {
+    drafts: Vec<Draft<'a>>,
+    /// Per record of the batch, the one that holds its key already.
+    held: Vec<Option<Appended>>,
+    bytes: u64,
+}
+
+/// Batches that go into one write.
+struct Group<'a, 'b> {
+    batches: &'b [Batch<'a>],
+    answers: Vec<Option<Answer>>,
+    waiting: Vec<(usize, Plan<'a>)>,
+    keys: HashSet<&'a str>,
+    bytes: u64,
+}
+
+impl<'a, 'b> Group<'a, 'b> {
+    fn new(batches: &'b [Batch<'a>]) -> Self {
+        let answers = batches.iter().map(|_| None).collect();
+        Self { batches, answers, waiting: Vec::new(), keys: HashSet::new(), bytes: 0 }
+    }
+
+    /// Conditions and keys are judged against what is in the chain, so what waits goes first.
+    fn must_go_before(&self, batch: &Batch<'a>, batch_bytes_max: u64) -> bool {
+        let conditional = !matches!(batch.options.expect, Expect::Anything);
+        let keys = batch.records.iter().filter_map(|record| record.key.as_deref());
+        let bytes: usize = batch.records.iter().map(|record| record.payload.len()).sum();
+        !self.waiting.is_empty()
+            && (conditional
+                || self.bytes + bytes as u64 > GROUP_BYTES.min(batch_bytes_max)
+                || keys.into_iter().any(|key| self.keys.contains(key)))
+    }
+
+    fn add(&mut self, which: usize, plan: Plan<'a>) {
+        if plan.drafts.is_empty() {
+            self.answers[which] = Some(Ok(plan.held.into_iter().flatten().collect()));
+            return;
+        }
+        let records = self.batches[which].records;
+        self.keys.extend(records.iter().filter_map(|record| record.key.as_deref()));
+        self.bytes += plan.bytes;
+        self.waiting.push((which, plan));
+    }
+
+    fn write(&mut self, writer: &mut Writer) {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.keys.clear();
+        self.bytes = 0;
+        if waiting.is_empty() {
+            return;
+        }
+        let drafts: Vec<&[Draft<'_>]> =
+            waiting.iter().map(|(_, plan)| plan.drafts.as_slice()).collect();
+        let before = writer.sequence;
+        let landed = writer.land(&drafts);
+        let generation = Generation::new(writer.generation);
+        let (landed, error) = match landed {
+            Ok(Landed { start, stored, refused }) => ((start, stored), refused),
+            Err(error) => ((0, 0), Some(error)),
+        };
+        let (mut offset, stored) = landed;
+        let mut sequence = before;
+        for (i, (which, plan)) in waiting.into_iter().enumerate() {
+            self.answers[which] = Some(match &error {
+                Some(error) if i >= stored => Err(error.clone()),
+                _ => {
+                    let mut drafts = plan.drafts.iter();
+                    let answer = plan.held.into_iter().map(|held| {
+                        held.unwrap_or_else(|| {
+                            sequence += 1;
+                            let here = Offset::new(offset);
+                            offset += drafts.next().map_or(0, Draft::frame_len);
+                            Appended {
+                                sequence: Sequence::new(sequence),
+                                generation,
+                                offset: here,
+                                durable: false,
+                                duplicate: false,
+                            }
+                        })
+                    });
+                    Ok(answer.collect())
+                }
+            });
+        }
+    }
+}

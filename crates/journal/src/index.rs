@@ -1,0 +1,416 @@
+//! Finding one sequence and one key without reading the history.
+//!
+//! The file is divided into stretches, each indexed by a checkpoint behind it (a *run*). Sixteen
+//! runs are merged into one, so few have to be asked. What came since the last checkpoint is
+//! indexed in memory. The index is never the truth: what it finds is verified in its place, and a
+//! damaged table is made up for by reading its stretch.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chain::Chain;
+use crate::error::{Error, Result};
+use crate::format::{
+    Checkpoint, Codec, FrameHeader, FrameKind, HEADER_LEN, KEYS_PER_BLOCK, KeyEntry, Meta, Run,
+    SAMPLES_PER_BLOCK, Sample, Summary, key_block, key_block_at, key_hash, sample_block,
+    sample_block_at,
+};
+use crate::identity::JournalId;
+use crate::scan::{ChainFrame, Scanner, Step};
+use crate::storage::Storage;
+
+/// A sample is taken of the first record behind every so many bytes.
+const SAMPLE_BYTES: u64 = 64 << 10;
+/// So many runs of a checkpoint each are merged into one.
+const MERGE_RUNS: usize = 16;
+
+/// Where a scan for a record may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    /// The last record before that offset.
+    pub(crate) before: u64,
+}
+
+/// Whether a key is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyFound {
+    /// Here, verified.
+    At(FrameHeader),
+    /// Nowhere.
+    Absent,
+    /// Not found, but damage may hide it.
+    Hidden,
+}
+
+/// The index of one stretch, while it grows.
+#[derive(Clone, Debug)]
+struct Stretch {
+    start: u64,
+    before: u64,
+    samples: Vec<Sample>,
+    keys: BTreeSet<KeyEntry>,
+    next_sample: u64,
+    lossy: bool,
+}
+
+impl Stretch {
+    fn new(start: u64, before: u64) -> Self {
+        let (samples, keys) = (Vec::new(), BTreeSet::new());
+        Self { start, before, samples, keys, next_sample: start, lossy: false }
+    }
+}
+
+/// A journal's file, to read frames of.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) file: Arc<dyn Storage>,
+    pub(crate) path: Arc<Path>,
+    pub(crate) codec: Codec,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    journal: JournalId,
+    runs: Vec<Run>,
+    recent: Stretch,
+    records: u64,
+}
+
+impl Index {
+    /// The index as a checkpoint left it; empty without one.
+    pub(crate) fn new(journal: JournalId, chain: &Chain, checkpoint: Option<&Checkpoint>) -> Self {
+        let runs = checkpoint.map(|checkpoint| checkpoint.runs.clone()).unwrap_or_default();
+        Self { journal, runs, recent: Stretch::new(chain.end, chain.sequence()), records: 0 }
+    }
+
+    /// Takes note of a record in the chain.
+    pub(crate) fn note(&mut self, sequence: u64, offset: u64, key: Option<&str>) {
+        self.records += 1;
+        if offset >= self.recent.next_sample {
+            self.recent.samples.push(Sample { sequence, offset });
+            self.recent.next_sample = offset + SAMPLE_BYTES;
+        }
+        if let Some(key) = key {
+            let hash = key_hash(self.journal, key);
+            self.recent.keys.insert(KeyEntry { hash, offset });
+        }
+    }
+
+    /// Takes note of what a pass found.
+    pub(crate) fn note_frame(&mut self, frame: &ChainFrame, body: &[u8]) {
+        if frame.measure.missing > 0 {
+            self.recent.lossy = true;
+        }
+        if frame.header.kind == FrameKind::Record {
+            let key = meta_of(&frame.header, body).and_then(|meta| meta.key);
+            self.note(frame.header.sequence, frame.header.offset, key);
+        }
+    }
+
+    /// Records noted since the last checkpoint.
+    pub(crate) fn recent_records(&self) -> u64 {
+        self.records
+    }
+
+    /// Where the stretch begins that no checkpoint has indexed yet.
+    pub(crate) fn recent_start(&self) -> u64 {
+        self.recent.start
+    }
+
+    /// The checkpoint to write at `at`, which is the end of the chain.
+    pub(crate) fn checkpoint(
+        &self,
+        source: &Source,
+        at: u64,
+        last: u64,
+        summary: Summary,
+    ) -> Result<Checkpoint> {
+        let mut runs = self.runs.clone();
+        let mut samples = self.recent.samples.clone();
+        let mut keys: Vec<KeyEntry> = self.recent.keys.iter().copied().collect();
+        let mut run = Run {
+            checkpoint: at,
+            start: self.recent.start,
+            end: at,
+            before: self.recent.before,
+            last,
+            samples: 0,
+            keys: 0,
+            level: 0,
+            lossy: self.recent.lossy,
+        };
+        let young = runs.iter().rev().take_while(|run| run.level == 0).count();
+        if young + 1 >= MERGE_RUNS {
+            let merged = runs.split_off(runs.len() - young);
+            let mut all_samples = Vec::new();
+            for old in &merged {
+                let (more_samples, more_keys) = self.tables(source, old)?;
+                all_samples.extend(more_samples);
+                keys.extend(more_keys);
+                run.lossy |= old.lossy;
+            }
+            all_samples.append(&mut samples);
+            samples = all_samples;
+            keys.sort_unstable();
+            if let Some(first) = merged.first() {
+                (run.start, run.before, run.level) = (first.start, first.before, 1);
+            }
+        }
+        run.samples = count(samples.len());
+        run.keys = count(keys.len());
+        runs.push(run);
+        Ok(Checkpoint { samples, keys, summary, runs })
+    }
+
+    /// The checkpoint stands at the end of the chain now.
+    pub(crate) fn checkpointed(&mut self, checkpoint: Checkpoint, chain: &Chain) {
+        self.runs = checkpoint.runs;
+        self.recent = Stretch::new(chain.end, chain.sequence());
+        self.records = 0;
+    }
+
+    /// The tables of a run: from its checkpoint, or by reading its stretch again.
+    fn tables(&self, source: &Source, run: &Run) -> Result<(Vec<Sample>, Vec<KeyEntry>)> {
+        let frame =
+            crate::locate::read_frame(&*source.file, &source.path, &source.codec, run.checkpoint)?;
+        if let Some((_, body)) = frame
+            && let Ok(checkpoint) = Checkpoint::decode(&body, &source.codec)
+        {
+            return Ok((checkpoint.samples, checkpoint.keys));
+        }
+        let mut again = Self::new(self.journal, &Chain::before(run.start, run.before), None);
+        again.read_stretch(source, run)?;
+        Ok((again.recent.samples, again.recent.keys.into_iter().collect()))
+    }
+
+    fn read_stretch(&mut self, source: &Source, run: &Run) -> Result<()> {
+        let chain = Chain::before(run.start, run.before);
+        let mut scanner = source.scanner(chain, run.end);
+        loop {
+            let frame = match scanner.step()? {
+                Step::Frame(frame) => frame,
+                Step::Claim(_) => continue,
+                Step::End(_) => return Ok(()),
+            };
+            let body = scanner.body(&frame.header)?;
+            self.note_frame(&frame, body);
+        }
+    }
+
+    /// Where to begin reading to come upon a record.
+    pub(crate) fn place(&self, source: &Source, sequence: u64) -> Result<Place> {
+        let found = self.runs.partition_point(|run| run.last < sequence);
+        let Some(run) = self.runs.get(found) else {
+            return Ok(nearest(&self.recent.samples, sequence, Place {
+                offset: self.recent.start,
+                before: self.recent.before,
+            }));
+        };
+        let start = Place { offset: run.start, before: run.before };
+        let blocks = (run.samples as usize).div_ceil(SAMPLES_PER_BLOCK);
+        for index in (0..blocks).rev() {
+            let (at, len) = sample_block_at(run, index);
+            let Some(block) = source
+                .table_block(run, at, len)?
+                .and_then(|bytes| sample_block(&bytes, &source.codec))
+            else {
+                return Ok(start);
+            };
+            if block.first().is_some_and(|first| first.sequence <= sequence) {
+                return Ok(nearest(&block, sequence, start));
+            }
+        }
+        Ok(start)
+    }
+
+    /// The checksum of a record; zero where there is none.
+    pub(crate) fn checksum_of(&self, source: &Source, sequence: u64, limit: u64) -> Result<u32> {
+        if sequence == 0 {
+            return Ok(0);
+        }
+        let place = self.place(source, sequence)?;
+        let mut scanner = source.scanner(Chain::before(place.offset, place.before), limit);
+        loop {
+            match scanner.step()? {
+                Step::Frame(frame) if frame.header.sequence >= sequence => {
+                    let found = frame.header.kind == FrameKind::Record
+                        && frame.header.sequence == sequence;
+                    return Ok(if found { frame.header.body_checksum } else { 0 });
+                }
+                Step::Frame(_) | Step::Claim(_) => {}
+                Step::End(_) => return Ok(0),
+            }
+        }
+    }
+
+    /// Where to begin reading to come upon the frame before an offset.
+    pub(crate) fn place_before(&self, source: &Source, offset: u64) -> Result<Place> {
+        let found = self.runs.partition_point(|run| run.end < offset);
+        let Some(run) = self.runs.get(found) else {
+            let below = self.recent.samples.partition_point(|sample| sample.offset < offset);
+            let recent = Place { offset: self.recent.start, before: self.recent.before };
+            let sample = below.checked_sub(1).and_then(|i| self.recent.samples.get(i));
+            return Ok(sample.map_or(recent, place_of));
+        };
+        let blocks = (run.samples as usize).div_ceil(SAMPLES_PER_BLOCK);
+        for index in (0..blocks).rev() {
+            let (at, len) = sample_block_at(run, index);
+            let block = source.table_block(run, at, len)?;
+            let Some(block) = block.and_then(|bytes| sample_block(&bytes, &source.codec)) else {
+                break;
+            };
+            let below = block.partition_point(|sample| sample.offset < offset);
+            if let Some(sample) = below.checked_sub(1).and_then(|i| block.get(i)) {
+                return Ok(place_of(sample));
+            }
+        }
+        Ok(Place { offset: run.start, before: run.before })
+    }
+
+    /// The first record with this key.
+    pub(crate) fn find_key(&self, source: &Source, key: &str) -> Result<KeyFound> {
+        let hash = key_hash(self.journal, key);
+        let mut hidden = self.recent.lossy;
+        for run in &self.runs {
+            hidden |= run.lossy;
+            match self.key_in_run(source, run, hash, key)? {
+                KeyFound::Absent => {}
+                KeyFound::Hidden => hidden = true,
+                found @ KeyFound::At(_) => return Ok(found),
+            }
+        }
+        let (least, most) = (KeyEntry { hash, offset: 0 }, KeyEntry { hash, offset: u64::MAX });
+        for entry in self.recent.keys.range(least..=most) {
+            match source.key_at(entry.offset, key)? {
+                KeyFound::Absent => {}
+                KeyFound::Hidden => hidden = true,
+                found @ KeyFound::At(_) => return Ok(found),
+            }
+        }
+        Ok(if hidden { KeyFound::Hidden } else { KeyFound::Absent })
+    }
+
+    fn key_in_run(&self, source: &Source, run: &Run, hash: u32, key: &str) -> Result<KeyFound> {
+        let Some(offsets) = key_offsets(source, run, hash)? else {
+            return self.key_by_reading(source, run, key);
+        };
+        let mut hidden = false;
+        for offset in offsets {
+            match source.key_at(offset, key)? {
+                KeyFound::Absent => {}
+                KeyFound::Hidden => hidden = true,
+                found @ KeyFound::At(_) => return Ok(found),
+            }
+        }
+        Ok(if hidden { KeyFound::Hidden } else { KeyFound::Absent })
+    }
+
+    /// The table is damaged: reads the whole stretch. What is missing in it may be the key.
+    fn key_by_reading(&self, source: &Source, run: &Run, key: &str) -> Result<KeyFound> {
+        let mut scanner = source.scanner(Chain::before(run.start, run.before), run.end);
+        let mut seen = run.before;
+        let mut hidden = false;
+        loop {
+            match scanner.step()? {
+                Step::Frame(frame) => {
+                    hidden |= frame.measure.missing > 0;
+                    seen = frame.header.sequence;
+                    if frame.header.kind != FrameKind::Record {
+                        continue;
+                    }
+                    let body = scanner.body(&frame.header)?;
+                    if meta_of(&frame.header, body).and_then(|meta| meta.key) == Some(key) {
+                        return Ok(KeyFound::At(frame.header));
+                    }
+                }
+                Step::Claim(_) => {}
+                Step::End(_) => break,
+            }
+        }
+        Ok(if hidden || seen < run.last { KeyFound::Hidden } else { KeyFound::Absent })
+    }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn place_of(sample: &Sample) -> Place {
+    Place { offset: sample.offset, before: sample.sequence - 1 }
+}
+
+fn nearest(samples: &[Sample], sequence: u64, start: Place) -> Place {
+    let below = samples.partition_point(|sample| sample.sequence <= sequence);
+    below.checked_sub(1).and_then(|i| samples.get(i)).map_or(start, place_of)
+}
+
+/// What describes a record; `None` where its body is not of that shape.
+pub(crate) fn meta_of<'a>(header: &FrameHeader, body: &'a [u8]) -> Option<Meta<'a>> {
+    let meta = body.get(..usize::from(header.meta_len))?;
+    Meta::decode(header.flags, meta).ok()
+}
+
+/// Offsets of the records in a run whose key has this hash, in file order; `None` where a block
+/// that had to be asked is damaged. Hashes are spread evenly, so the place to look is computed.
+fn key_offsets(source: &Source, run: &Run, hash: u32) -> Result<Option<Vec<u64>>> {
+    let keys = run.keys as usize;
+    let blocks = keys.div_ceil(KEYS_PER_BLOCK);
+    if blocks == 0 {
+        return Ok(Some(Vec::new()));
+    }
+    let load = |index: usize| -> Result<Option<Vec<KeyEntry>>> {
+        let (at, len) = key_block_at(run, index);
+        let bytes = source.table_block(run, at, len)?;
+        Ok(bytes.and_then(|bytes| key_block(&bytes, &source.codec)))
+    };
+    let guess = (u64::from(hash) * u64::from(run.keys)) >> 32;
+    let mut index = usize::try_from(guess).unwrap_or(0).min(keys - 1) / KEYS_PER_BLOCK;
+    let Some(mut block) = load(index)? else { return Ok(None) };
+    while index > 0 && block.first().is_some_and(|first| first.hash >= hash) {
+        index -= 1;
+        let Some(left) = load(index)? else { return Ok(None) };
+        block = left;
+    }
+    let mut offsets = Vec::new();
+    loop {
+        offsets.extend(block.iter().filter(|entry| entry.hash == hash).map(|entry| entry.offset));
+        let beyond = block.last().is_none_or(|last| last.hash > hash);
+        index += 1;
+        if beyond || index >= blocks {
+            return Ok(Some(offsets));
+        }
+        let Some(right) = load(index)? else { return Ok(None) };
+        block = right;
+    }
+}
+
+impl Source {
+    /// A scan up to a limit, below which everything is known to be settled.
+    pub(crate) fn scanner(&self, chain: Chain, limit: u64) -> Scanner {
+        let file = Arc::clone(&self.file);
+        Scanner::up_to(file, Arc::clone(&self.path), self.codec, chain, limit, limit)
+    }
+
+    /// One block of a run's tables; `None` where the file is too short for it.
+    fn table_block(&self, run: &Run, at: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; len];
+        let offset = run.checkpoint + HEADER_LEN as u64 + at;
+        let read = self.file.read_at(offset, &mut bytes);
+        let read = read.map_err(|error| Error::io(&self.path, "read", error))?;
+        Ok((read == len).then_some(bytes))
+    }
+
+    /// Whether the record at an offset that an index names has this key.
+    fn key_at(&self, offset: u64, key: &str) -> Result<KeyFound> {
+        let frame = crate::locate::read_frame(&*self.file, &self.path, &self.codec, offset)?;
+        let Some((header, body)) = frame.filter(|(header, _)| header.kind == FrameKind::Record)
+        else {
+            return Ok(KeyFound::Hidden);
+        };
+        let same = meta_of(&header, &body).and_then(|meta| meta.key) == Some(key);
+        Ok(if same { KeyFound::At(header) } else { KeyFound::Absent })
+    }
+}

@@ -1,0 +1,36 @@
+//! session journal
+pub mod format;
+mod append;
+mod chain;
+mod error;
+mod host;
+mod identity;
+mod index;
+mod journal;
+mod locate;
+mod name;
+mod opening;
+mod options;
+mod position;
+mod reader;
+mod record;
+mod repair;
+mod replace;
+mod report;
+mod scan;
+pub mod storage;
+mod survey;
+mod window;
+mod writer;
+
+pub use error::{Came, Cause, Error, ErrorKind, Rejected, Result};
+pub use host::{Host, LocalHost};
+pub use identity::{Incarnation, InvalidJournalId, JournalId, Liveness, Owner};
+pub use journal::Journal;
+pub use name::{EXTENSION, InvalidName, SessionName};
+pub use options::{AppendOptions, Durability, Expect, Options, Takeover};
+pub use position::{Generation, Offset, Sequence};
+pub use reader::{Backwards, GapBackwards, GapRecords, Item, PathToRoot, Reader, Records};
+pub use record::{Appended, Gap, Mark, NewRecord, Record, Verdict};
+pub use replace::Compaction;
+pub use report::{Hole, OpenReason, Opening, RepairReport};

@@ -1,0 +1,316 @@
+//! Facts about a file, in file order: the frames of the chain, claims, and the dead bytes between.
+//! Never writes.
+//!
+//! What does not verify is looked at byte by byte from behind its magic; an announced length is
+//! never trusted. An incomplete frame at the end is not there yet: the next pass looks at it again
+//! from its start, and only a self-placed frame behind it makes it dead.
+//!
+//! **Batches.** A frame counts only if its whole batch is there. Where a batch is not whole, the
+//! next self-placed frame behind it is the witness: its `previous` says whether its writer still
+//! had the batch (then it was damaged since, and its sound frames count) or did not (then it was
+//! torn, and nothing of it counts). Without a witness it counts only where it ends below what is
+//! known to be durable.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chain::{Chain, Measure};
+use crate::error::{Cause, Error, Result};
+use crate::format::{ClaimBody, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN};
+use crate::storage::Storage;
+use crate::window::{CHUNK, Window};
+
+/// A stretch of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// A frame of the chain.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainFrame {
+    pub(crate) header: FrameHeader,
+    pub(crate) measure: Measure,
+    /// Dead bytes between the chain frame before and this one, claims left out.
+    pub(crate) dead: Vec<Stretch>,
+    /// All bytes between the chain frame before and this one.
+    pub(crate) skipped: u64,
+}
+
+/// A sound claim among bytes that are no frame of the chain (yet).
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimFrame {
+    pub(crate) at: u64,
+    pub(crate) header: FrameHeader,
+    pub(crate) body: ClaimBody,
+}
+
+/// What stands where the chain ends.
+#[derive(Clone, Debug)]
+pub(crate) struct ScanEnd {
+    /// How far bytes were read: the only thing that may be called the tail.
+    pub(crate) examined: u64,
+    /// Dead or unfinished bytes behind the last chain frame, claims left out.
+    pub(crate) dead: Vec<Stretch>,
+}
+
+pub(crate) enum Step {
+    Frame(ChainFrame),
+    Claim(ClaimFrame),
+    End(ScanEnd),
+}
+
+/// A batch that is not whole, and whether its sound frames count.
+#[derive(Clone, Copy)]
+struct Judged {
+    first: u64,
+    end: u64,
+    counts: bool,
+}
+
+/// One pass from the end of the last chain frame to the end that the file had when it began.
+pub(crate) struct Scanner {
+    path: Arc<Path>,
+    codec: Codec,
+    chain: Chain,
+    window: Window,
+    /// Known to be durable, from a slot.
+    durable: u64,
+    /// Where the search goes on.
+    probe: u64,
+    /// Start of the dead bytes that are being walked over.
+    dead_from: u64,
+    dead: Vec<Stretch>,
+    /// A batch that was found whole: where it begins and ends.
+    whole: (u64, u64),
+    judged: Option<Judged>,
+}
+
+impl Scanner {
+    pub(crate) fn new(
+        file: Arc<dyn Storage>,
+        path: Arc<Path>,
+        codec: Codec,
+        chain: Chain,
+        durable: u64,
+    ) -> Result<Self> {
+        let limit = file.len().map_err(|e| Error::io(&path, "ask for its length", e))?;
+        Ok(Self::up_to(file, path, codec, chain, durable, limit))
+    }
+
+    /// A pass that looks at nothing from `limit` on.
+    pub(crate) fn up_to(
+        file: Arc<dyn Storage>,
+        path: Arc<Path>,
+        codec: Codec,
+        chain: Chain,
+        durable: u64,
+        limit: u64,
+    ) -> Self {
+        let start = chain.end;
+        Self {
+            path,
+            codec,
+            chain,
+            window: Window::new(file, limit, CHUNK),
+            durable,
+            probe: start,
+            dead_from: start,
+            dead: Vec::new(),
+            whole: (0, 0),
+            judged: None,
+        }
+    }
+
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    pub(crate) fn into_chain(self) -> Chain {
+        self.chain
+    }
+
+    /// The body of a frame that the last step gave.
+    pub(crate) fn body(&mut self, header: &FrameHeader) -> Result<&[u8]> {
+        let at = header.offset + HEADER_LEN as u64;
+        let len = header.body_len();
+        let io = |path: &Path, error| Error::io(path, "read", error);
+        if self.window.get(at, len).map_err(|e| io(&self.path, e))?.is_none() {
+            return Err(self.shortened());
+        }
+        // It is in memory now.
+        Ok(self.window.get(at, len).map_err(|e| io(&self.path, e))?.unwrap_or_default())
+    }
+
+    fn shortened(&self) -> Error {
+        let expected = self.window.limit();
+        Error::new(&self.path, Cause::Shortened { expected, found: self.chain.end })
+    }
+
+    /// The next fact.
+    pub(crate) fn step(&mut self) -> Result<Step> {
+        self.find().map_err(|fault| match fault {
+            Fault::Io(error) => Error::io(&self.path, "read", error),
+            Fault::NewerKind(kind) => {
+                let found = u32::from(kind) << 16 | u32::from(FORMAT_VERSION);
+                let supported = u32::from(FORMAT_VERSION);
+                Error::new(&self.path, Cause::UnsupportedFormat { found, supported })
+            }
+        })
+    }
+
+    fn find(&mut self) -> Result<Step, Fault> {
+        loop {
+            let at = self.probe;
+            match self.look(at)? {
+                Look::Frame(header) => return Ok(Step::Frame(self.take(header))),
+                Look::Claim(claim) => {
+                    self.end_dead(at);
+                    self.dead_from = at + claim.header.frame_len();
+                    self.probe = self.dead_from;
+                    return Ok(Step::Claim(claim));
+                }
+                Look::Nothing => match self.window.find_magic(at + 1)? {
+                    Some(next) => self.probe = next,
+                    None => {
+                        let examined = self.window.limit().max(self.chain.end);
+                        self.probe = examined;
+                        self.end_dead(examined);
+                        self.dead_from = examined;
+                        return Ok(Step::End(ScanEnd {
+                            examined,
+                            dead: std::mem::take(&mut self.dead),
+                        }));
+                    }
+                },
+            }
+        }
+    }
+
+    fn end_dead(&mut self, at: u64) {
+        if self.dead_from < at {
+            self.dead.push(Stretch { start: self.dead_from, end: at });
+        }
+    }
+
+    fn take(&mut self, header: FrameHeader) -> ChainFrame {
+        self.end_dead(header.offset);
+        let skipped = header.offset - self.chain.end;
+        let measure = self.chain.accept(&header);
+        self.probe = header.end();
+        self.dead_from = self.probe;
+        ChainFrame { header, measure, dead: std::mem::take(&mut self.dead), skipped }
+    }
+
+    /// What stands at this very offset.
+    fn look(&mut self, at: u64) -> Result<Look, Fault> {
+        let Some(header) = self.sound_frame(at)? else { return Ok(Look::Nothing) };
+        if header.kind == FrameKind::Claim {
+            let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
+            let claim = body.and_then(|body| ClaimBody::decode(body).ok());
+            return Ok(match claim {
+                Some(body) => Look::Claim(ClaimFrame { at, header, body }),
+                None => Look::Nothing,
+            });
+        }
+        if !header.is_self_placed(at) {
+            return Ok(Look::Nothing);
+        }
+        if let FrameKind::Unknown(kind) = header.kind {
+            return Err(Fault::NewerKind(kind));
+        }
+        if self.batch_counts(&header)? && self.chain.admits(&header).is_ok() {
+            return Ok(Look::Frame(header));
+        }
+        Ok(Look::Nothing)
+    }
+
+    /// A frame whose header and body verify, wherever it says that it stands.
+    fn sound_frame(&mut self, at: u64) -> io::Result<Option<FrameHeader>> {
+        let Some(bytes) = self.window.get(at, HEADER_LEN as u64)? else { return Ok(None) };
+        let Ok(header) = FrameHeader::decode(bytes, &self.codec) else { return Ok(None) };
+        // A claim floats, so its body tells; any other frame is worth reading only in its place.
+        if header.kind != FrameKind::Claim && !header.is_self_placed(at) {
+            return Ok(None);
+        }
+        let codec = self.codec;
+        let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
+        let sound = body.is_some_and(|body| codec.checksum(&[body]) == header.body_checksum);
+        Ok(sound.then_some(header))
+    }
+
+    fn batch_counts(&mut self, header: &FrameHeader) -> io::Result<bool> {
+        let (first, end) = (header.batch_first(), header.batch_end());
+        if header.is_alone() || self.whole == (first, end) {
+            return Ok(true);
+        }
+        if let Some(judged) = self.judged.filter(|j| (j.first, j.end) == (first, end)) {
+            return Ok(judged.counts);
+        }
+        if header.batch_before == 0 && self.is_whole(header)? {
+            self.whole = (first, end);
+            return Ok(true);
+        }
+        let counts = match self.witness(header)? {
+            Some(previous) => previous >= first,
+            None => end <= self.durable,
+        };
+        self.judged = Some(Judged { first, end, counts });
+        Ok(counts)
+    }
+
+    /// Every frame of the batch that begins with this one is there and sound.
+    fn is_whole(&mut self, first: &FrameHeader) -> io::Result<bool> {
+        let end = first.batch_end();
+        let mut at = first.end();
+        while at < end {
+            match self.sound_frame(at)? {
+                Some(next) if is_of_batch(&next, first) => at = next.end(),
+                _ => return Ok(false),
+            }
+        }
+        Ok(at == end)
+    }
+
+    /// What the next self-placed frame behind the batch had before it.
+    fn witness(&mut self, of: &FrameHeader) -> io::Result<Option<u64>> {
+        let mut at = of.end();
+        while let Some(next) = self.window.find_magic(at)? {
+            at = next + 1;
+            if let Some(frame) = self.sound_frame(next)?
+                && frame.kind != FrameKind::Claim
+                && !is_of_batch(&frame, of)
+                && frame.generation >= of.generation
+            {
+                return Ok(Some(frame.previous));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn is_of_batch(frame: &FrameHeader, of: &FrameHeader) -> bool {
+    frame.batch_first() == of.batch_first()
+        && frame.batch_len == of.batch_len
+        && frame.generation == of.generation
+        && frame.incarnation == of.incarnation
+}
+
+enum Look {
+    Frame(FrameHeader),
+    Claim(ClaimFrame),
+    Nothing,
+}
+
+enum Fault {
+    Io(io::Error),
+    NewerKind(u8),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

@@ -1,0 +1,362 @@
+//! What a pass over a file adds up to: the end of the chain, who owns the journal, what is missing.
+//!
+//! A survey can be continued: each pass begins at the last chain frame and looks again at what is
+//! behind it, for that was not settled.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chain::Chain;
+use crate::error::Result;
+use crate::format::{
+    Codec, CompactedBody, FrameHeader, FrameKind, OpeningBody, SealBody, Slot, Summary,
+};
+use crate::identity::{Incarnation, Owner};
+use crate::locate::{Located, Start, read_frame};
+use crate::position::{Offset, Sequence};
+use crate::record::Verdict;
+use crate::report::{Hole, RepairReport};
+use crate::scan::{ChainFrame, ClaimFrame, Scanner, Step, Stretch};
+use crate::storage::Storage;
+
+/// Who may write, as far as was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// The highest generation in any valid claim, self-placed frame or slot.
+    pub(crate) generation: u64,
+    /// Whose it is, where that is known.
+    pub(crate) owner: Option<Owner>,
+    /// The claim that took it, where no frame of that generation was seen yet.
+    pub(crate) claim: Option<(u64, Incarnation)>,
+}
+
+impl Standing {
+    pub(crate) fn frame(&mut self, header: &FrameHeader) {
+        if header.generation > self.generation {
+            *self = Self { generation: header.generation, owner: None, claim: None };
+        }
+    }
+
+    /// A claim is void where another generation is current, and before the place that its author
+    /// had read; of those that replace one generation the first in file order wins.
+    pub(crate) fn claim(&mut self, claim: &ClaimFrame) -> bool {
+        let valid = claim.body.replaces == self.generation
+            && claim.header.generation > self.generation
+            && claim.at >= claim.header.offset;
+        if valid {
+            *self = Self {
+                generation: claim.header.generation,
+                owner: Some(claim.body.owner.clone()),
+                claim: Some((claim.at, claim.body.owner.incarnation)),
+            };
+        }
+        valid
+    }
+}
+
+/// A hole whose verdict waits for what later frames of its generation say.
+struct Undecided {
+    hole: usize,
+    end: u64,
+    generation: u64,
+}
+
+/// See the module.
+pub(crate) struct Survey {
+    file: Arc<dyn Storage>,
+    path: Arc<Path>,
+    codec: Codec,
+    slot: Option<Slot>,
+    slot_generation: u64,
+    pub(crate) chain: Chain,
+    /// How far the last pass read.
+    pub(crate) examined: u64,
+    /// As of the last chain frame.
+    settled: Standing,
+    /// As of the end of the last pass.
+    pub(crate) standing: Standing,
+    /// Everything below is known to be synced.
+    pub(crate) durable_through: u64,
+    pub(crate) summary: Summary,
+    pub(crate) holes: Vec<Hole>,
+    undecided: Vec<Undecided>,
+    reported: HashSet<(u64, u64)>,
+    /// Lost before a compaction, and declared by it.
+    declared: Vec<(u64, u64)>,
+    /// Dead or unfinished bytes behind the last chain frame.
+    pub(crate) tail_dead: Vec<Stretch>,
+    /// The seal that the chain ends with.
+    pub(crate) seal: Option<SealBody>,
+    pub(crate) last_frame_ms: i64,
+    pub(crate) last_record_checksum: u32,
+}
+
+/// Told of everything that a pass finds, in file order.
+pub(crate) trait Visitor {
+    /// A frame of the chain, and its body.
+    fn frame(&mut self, frame: &ChainFrame, body: &[u8]);
+    /// A claim, and whether it took the generation.
+    fn claim(&mut self, _claim: &ClaimFrame, _valid: bool) {}
+}
+
+impl Visitor for () {
+    fn frame(&mut self, _: &ChainFrame, _: &[u8]) {}
+}
+
+impl Survey {
+    pub(crate) fn new(
+        file: &Arc<dyn Storage>,
+        path: &Arc<Path>,
+        located: &Located,
+        start: &Start,
+    ) -> Self {
+        let generation = start.chain.generation().max(located.slot_generation);
+        let settled = Standing { generation: start.chain.generation(), ..Standing::default() };
+        Self {
+            file: Arc::clone(file),
+            path: Arc::clone(path),
+            codec: located.codec,
+            slot: located.slot.clone(),
+            slot_generation: located.slot_generation,
+            examined: start.chain.end,
+            standing: Standing { generation, ..Standing::default() },
+            settled,
+            durable_through: located.durable_through(),
+            summary: start.checkpoint.as_ref().map(|c| c.summary).unwrap_or_default(),
+            chain: start.chain.clone(),
+            holes: Vec::new(),
+            undecided: Vec::new(),
+            reported: HashSet::new(),
+            declared: Vec::new(),
+            tail_dead: Vec::new(),
+            seal: None,
+            last_frame_ms: start.chain.last.map_or(0, |last| last.time_ms),
+            last_record_checksum: 0,
+        }
+    }
+
+    /// The file that is surveyed.
+    pub(crate) fn file(&self) -> &Arc<dyn Storage> {
+        &self.file
+    }
+
+    /// One pass to the end that the file has now.
+    pub(crate) fn pass(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
+        let mut scanner = Scanner::new(
+            Arc::clone(&self.file),
+            Arc::clone(&self.path),
+            self.codec,
+            self.chain.clone(),
+            self.slot.as_ref().map_or(0, |slot| slot.durable_through),
+        )?;
+        let mut standing = self.settled.clone();
+        loop {
+            match scanner.step()? {
+                Step::Frame(frame) => {
+                    standing.frame(&frame.header);
+                    let body = scanner.body(&frame.header)?;
+                    self.take(&frame, body, &mut standing);
+                    visitor.frame(&frame, body);
+                    self.settled = standing.clone();
+                    self.chain = scanner.chain().clone();
+                }
+                Step::Claim(claim) => {
+                    // A slot that is ahead of every frame is evidence like a frame.
+                    if standing.generation < self.slot_generation
+                        && claim.body.replaces == self.slot_generation
+                    {
+                        standing = Standing {
+                            generation: self.slot_generation,
+                            ..Standing::default()
+                        };
+                    }
+                    let valid = standing.claim(&claim);
+                    visitor.claim(&claim, valid);
+                }
+                Step::End(end) => {
+                    self.examined = end.examined;
+                    self.tail_dead = end.dead;
+                    break;
+                }
+            }
+        }
+        if standing.generation < self.slot_generation {
+            standing = self.slot_standing();
+        }
+        self.standing = standing;
+        self.find_owner()
+    }
+
+    fn slot_standing(&self) -> Standing {
+        let of_slot = self.slot.as_ref().filter(|slot| slot.generation == self.slot_generation);
+        Standing {
+            generation: self.slot_generation,
+            owner: of_slot.map(|slot| slot.owner.clone()),
+            claim: None,
+        }
+    }
+
+    /// The owner stands in the opening, which may lie before the checkpoint that we began at.
+    fn find_owner(&mut self) -> Result<()> {
+        if self.standing.owner.is_some() || self.summary.opening == 0 {
+            return Ok(());
+        }
+        let at = self.summary.opening;
+        if let Some((header, body)) = read_frame(&*self.file, &self.path, &self.codec, at)?
+            && header.kind == FrameKind::Opening
+            && header.generation == self.standing.generation
+            && let Ok(opening) = OpeningBody::decode(&body)
+        {
+            self.standing.owner = Some(opening.owner);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, frame: &ChainFrame, body: &[u8], standing: &mut Standing) {
+        let header = &frame.header;
+        self.summary.void_bytes += frame.skipped;
+        self.durable_through = self.durable_through.max(header.durable_through);
+        self.last_frame_ms = header.time_ms;
+        self.note_holes(frame);
+        self.decide(header.generation, header.durable_through);
+        self.seal = None;
+        match header.kind {
+            FrameKind::Record => {
+                self.summary.records += 1;
+                self.last_record_checksum = header.body_checksum;
+            }
+            FrameKind::Opening => {
+                self.summary.opening = header.offset;
+                if let Ok(opening) = OpeningBody::decode(body) {
+                    self.note_reported(&opening.report);
+                    standing.owner = Some(opening.owner);
+                }
+            }
+            FrameKind::Compacted => {
+                if let Ok(compacted) = CompactedBody::decode(body) {
+                    self.declared = compacted.lost;
+                }
+            }
+            FrameKind::Seal => self.seal = SealBody::decode(body).ok(),
+            _ => {}
+        }
+    }
+
+    fn note_holes(&mut self, frame: &ChainFrame) {
+        let measure = frame.measure;
+        let missing = measure.missing - self.declared_in(measure.first_missing, measure.missing);
+        self.summary.records_lost += missing;
+        let mut dead = frame.dead.clone();
+        if dead.is_empty() && missing > 0 {
+            dead.push(Stretch { start: frame.header.offset, end: frame.header.offset });
+        }
+        let mut lost = missing;
+        let mut first = Some(measure.first_missing);
+        for (i, stretch) in dead.iter().enumerate() {
+            if i == 0 && (missing > 0 || measure.frame_lost) {
+                self.undecided.push(Undecided {
+                    hole: self.holes.len(),
+                    end: stretch.end,
+                    generation: frame.header.generation,
+                });
+            }
+            self.holes.push(Hole {
+                offset: Offset::new(stretch.start),
+                bytes: stretch.end - stretch.start,
+                verdict: Verdict::Torn,
+                first: Sequence::new(first.take().unwrap_or(frame.header.sequence)),
+                records_lost: std::mem::take(&mut lost),
+            });
+        }
+    }
+
+    fn declared_in(&self, first: u64, records: u64) -> u64 {
+        let end = first + records;
+        let overlap = |(start, count): &(u64, u64)| {
+            end.min(start + count).saturating_sub(first.max(*start))
+        };
+        self.declared.iter().map(overlap).sum::<u64>().min(records)
+    }
+
+    /// What was synced by an owner that still had it was there: it is corrupt, not torn.
+    fn decide(&mut self, generation: u64, durable_through: u64) {
+        let holes = &mut self.holes;
+        self.undecided.retain(|one| {
+            if one.generation != generation {
+                return false;
+            }
+            let durable = one.end <= durable_through;
+            if durable && let Some(hole) = holes.get_mut(one.hole) {
+                hole.verdict = Verdict::Corrupt;
+            }
+            !durable
+        });
+    }
+
+    fn note_reported(&mut self, report: &RepairReport) {
+        for told in &report.holes {
+            self.reported.insert((told.offset.get(), told.bytes));
+            let same = |hole: &&mut Hole| (hole.offset, hole.bytes) == (told.offset, told.bytes);
+            if told.verdict == Verdict::Corrupt
+                && let Some(hole) = self.holes.iter_mut().find(same)
+            {
+                hole.verdict = Verdict::Corrupt;
+            }
+        }
+    }
+
+    /// Whether an opening has reported this hole already.
+    fn is_reported(&self, hole: &Hole) -> bool {
+        self.reported.contains(&(hole.offset.get(), hole.bytes))
+    }
+
+    /// Every hole, the end of the file included. What is unfinished at the end counts as torn, or
+    /// as corrupt where a slot knows that more was durable.
+    pub(crate) fn all_holes(&self) -> Vec<Hole> {
+        let mut holes = self.holes.clone();
+        let durable = self.slot.as_ref().map_or(0, |slot| slot.durable_through);
+        for one in &self.undecided {
+            let of_slot = self.slot.as_ref().is_some_and(|s| s.generation == one.generation);
+            if of_slot && one.end <= durable && let Some(hole) = holes.get_mut(one.hole) {
+                hole.verdict = Verdict::Corrupt;
+            }
+        }
+        holes.extend(self.tail_holes());
+        holes
+    }
+
+    fn tail_holes(&self) -> Vec<Hole> {
+        let next = self.chain.sequence() + 1;
+        let lost = self.lost_at_end();
+        let cut = self.slot.as_ref().is_some_and(|slot| slot.durable_through > self.chain.end);
+        let mut dead = self.tail_dead.clone();
+        if cut && dead.is_empty() {
+            let end = self.chain.end.min(self.examined);
+            dead.push(Stretch { start: end, end });
+        }
+        let hole = |(i, stretch): (usize, &Stretch)| Hole {
+            offset: Offset::new(stretch.start),
+            bytes: stretch.end - stretch.start,
+            verdict: if cut && i == 0 { Verdict::Corrupt } else { Verdict::Torn },
+            first: Sequence::new(next),
+            records_lost: if i == 0 { lost } else { 0 },
+        };
+        dead.iter().enumerate().map(hole).collect()
+    }
+
+    /// Records behind the chain that a slot knows were durable.
+    pub(crate) fn lost_at_end(&self) -> u64 {
+        let highest = self.slot.as_ref().map_or(0, |slot| slot.sequence);
+        highest.saturating_sub(self.chain.sequence())
+    }
+
+    /// The holes before `limit` that nobody has reported yet.
+    pub(crate) fn new_holes(&self, limit: u64) -> RepairReport {
+        let mut holes: Vec<Hole> = self.all_holes();
+        holes.retain(|hole| hole.offset.get() < limit && !self.is_reported(hole));
+        let more_holes = holes.len().saturating_sub(RepairReport::HOLES_MAX) as u64;
+        holes.truncate(RepairReport::HOLES_MAX);
+        RepairReport { holes, more_holes, ..RepairReport::default() }
+    }
+}

@@ -1,0 +1,673 @@
+//! The only code that appends: compare-and-swap on the tail, batches, sync, poison.
+//!
+//! The tail is the end of the bytes that this owner has **read**, in a scan that began at the end
+//! of the last chain frame. A batch names its own offset, counted from the tail, and goes into the
+//! file with one `write`. Where it landed tells everything: at the tail, it is in the chain; behind
+//! it, it is dead and somebody else was there; before it, the file was shortened.
+
+use std::path::{Path, PathBuf};
+
+use tracing::{error, warn};
+
+use crate::chain::Chain;
+use crate::error::{Cause, Error, Result, is_no_space};
+use crate::format::{
+    Checkpoint, FrameHeader, FrameKind, HEADER_LEN, Identity, Meta, OpeningBody, Slot, SlotState,
+    Summary, slot_offset,
+};
+use crate::identity::Owner;
+use crate::index::{Index, Source};
+use crate::options::Options;
+use crate::position::Generation;
+use crate::scan::{Scanner, Step};
+use crate::storage::Attachment;
+use crate::survey::Standing;
+
+/// How long a written append may go unacquainted with what happened to the file's name.
+const CHECK_INTERVAL_MS: i64 = 250;
+/// Others may come in between so often before an append gives up.
+const ATTEMPTS_MAX: u32 = 1000;
+/// A checkpoint is worth its bytes at closing only behind so much.
+const CLOSING_CHECKPOINT_BYTES: u64 = 64 << 10;
+/// What the buffer keeps for the next append.
+const BUFFER_KEPT: usize = 4 << 20;
+
+/// A frame to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) kind: FrameKind,
+    pub(crate) meta: Meta<'a>,
+    pub(crate) payload: &'a [u8],
+    pub(crate) time_ms: i64,
+}
+
+impl Draft<'_> {
+    pub(crate) fn frame_len(&self) -> u64 {
+        (HEADER_LEN + self.meta.len() + self.payload.len()) as u64
+    }
+}
+
+/// How a write of several batches went.
+#[derive(Debug)]
+pub(crate) struct Landed {
+    /// Where the first batch begins.
+    pub(crate) start: u64,
+    /// How many batches are in the chain now.
+    pub(crate) stored: usize,
+    /// Why not all of them.
+    pub(crate) refused: Option<Error>,
+}
+
+/// What is durable: everything below an offset, and the last record there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DurableThrough {
+    pub(crate) offset: u64,
+    pub(crate) sequence: u64,
+}
+
+/// What an opening hands to its writer.
+pub(crate) struct Opened {
+    pub(crate) source: Source,
+    pub(crate) identity: Identity,
+    pub(crate) options: Options,
+    pub(crate) owner: Owner,
+    pub(crate) generation: u64,
+    pub(crate) chain: Chain,
+    /// The last sequence in use; ahead of the chain where records at its end were lost.
+    pub(crate) sequence: u64,
+    pub(crate) tail: u64,
+    pub(crate) unsettled: bool,
+    pub(crate) durable: DurableThrough,
+    pub(crate) index: Index,
+    pub(crate) summary: Summary,
+    pub(crate) last_checksum: u32,
+    pub(crate) slot_counter: u64,
+    pub(crate) checkpoint: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) source: Source,
+    folder: PathBuf,
+    pub(crate) identity: Identity,
+    pub(crate) options: Options,
+    pub(crate) owner: Owner,
+    pub(crate) generation: u64,
+    pid: u32,
+    pub(crate) chain: Chain,
+    pub(crate) sequence: u64,
+    pub(crate) tail: u64,
+    /// Dead bytes before the tail were read, and nothing of ours has landed behind them since: a
+    /// reader without a lock may have seen old zeros there (H20).
+    unsettled: bool,
+    pub(crate) durable: DurableThrough,
+    folder_synced: bool,
+    last_sync_ms: i64,
+    last_check_ms: i64,
+    pub(crate) index: Index,
+    pub(crate) summary: Summary,
+    pub(crate) last_checksum: u32,
+    slot_counter: u64,
+    checkpoint: u64,
+    /// A checkpoint that waits for a sync: where it begins and ends.
+    fresh_checkpoint: Option<(u64, u64)>,
+    buffer: Vec<u8>,
+    finished: Option<Error>,
+}
+
+impl Writer {
+    pub(crate) fn new(opened: Opened) -> Self {
+        let now = opened.options.host.now_ms();
+        let folder = opened.source.path.parent().unwrap_or(Path::new(".")).to_owned();
+        Self {
+            folder,
+            pid: opened.options.host.pid(),
+            source: opened.source,
+            identity: opened.identity,
+            options: opened.options,
+            owner: opened.owner,
+            generation: opened.generation,
+            chain: opened.chain,
+            sequence: opened.sequence,
+            tail: opened.tail,
+            unsettled: opened.unsettled,
+            durable: opened.durable,
+            folder_synced: false,
+            last_sync_ms: now,
+            last_check_ms: now,
+            index: opened.index,
+            summary: opened.summary,
+            last_checksum: opened.last_checksum,
+            slot_counter: opened.slot_counter,
+            checkpoint: opened.checkpoint,
+            fresh_checkpoint: None,
+            buffer: Vec::new(),
+            finished: None,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// Whether this handle may still be used.
+    pub(crate) fn guard(&self) -> Result<()> {
+        if let Some(finished) = &self.finished {
+            return Err(finished.clone());
+        }
+        if self.options.host.pid() != self.pid {
+            let why = "it belongs to the process that this one was forked from".to_owned();
+            return Err(Error::new(self.path(), Cause::Poisoned { why }));
+        }
+        Ok(())
+    }
+
+    /// Ends this handle: every later call answers with this error.
+    pub(crate) fn finish(&mut self, error: Error) -> Error {
+        if self.finished.is_none() {
+            self.finished = Some(error.clone());
+        }
+        error
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    fn poison(&mut self, why: String) -> Error {
+        error!(path = %self.path().display(), generation = self.generation, why, "poisoned");
+        let poisoned = Error::new(self.path(), Cause::Poisoned { why: why.clone() });
+        self.finish(poisoned);
+        // Of what is under way nobody can say whether it is stored.
+        Error::new(self.path(), Cause::Unknown { why })
+    }
+
+    fn shortened(&mut self, expected: u64, found: u64) -> Error {
+        error!(path = %self.path().display(), expected, found, "shortened by somebody else");
+        let error = Error::new(self.path(), Cause::Shortened { expected, found });
+        self.finish(error)
+    }
+
+    fn fenced(&mut self, standing: &Standing) -> Error {
+        let current = Generation::new(standing.generation);
+        let held = Generation::new(self.generation);
+        let owner = standing.owner.clone();
+        warn!(
+            path = %self.path().display(),
+            held = held.get(),
+            current = current.get(),
+            owner = owner.as_ref().map(tracing::field::display),
+            "fenced"
+        );
+        let error = Error::new(self.path(), Cause::Fenced { held, current, owner });
+        self.finish(error)
+    }
+
+    // ---- appending -------------------------------------------------------------------------
+
+    /// Writes batches, each whole or not at all, with one system call (again, where others came in
+    /// between). Says how many are in the chain.
+    pub(crate) fn land(&mut self, batches: &[&[Draft<'_>]]) -> Result<Landed> {
+        self.guard()?;
+        for _ in 0..ATTEMPTS_MAX {
+            let last = self.encode(batches);
+            let meant = self.buffer.len();
+            let landing = match self.source.file.append(&self.buffer) {
+                Ok(landing) => landing,
+                Err(error) if is_no_space(&error) => {
+                    let refused = Some(self.no_space(meant, 0, Some(error))?);
+                    return Ok(Landed { start: self.tail, stored: 0, refused });
+                }
+                Err(error) => return Err(self.poison(format!("an append failed: {error}"))),
+            };
+            if landing.offset < self.tail {
+                return Err(self.shortened(self.tail, landing.offset));
+            }
+            if landing.offset == self.tail {
+                self.settle_dead_bytes()?;
+                let start = self.tail;
+                if landing.written == meant {
+                    self.advance(batches, batches.len(), last, meant as u64);
+                    return Ok(Landed { start, stored: batches.len(), refused: None });
+                }
+                let stored = self.keep_whole(batches, landing.written);
+                let refused = Some(self.no_space(meant, landing.written, None)?);
+                return Ok(Landed { start, stored, refused });
+            }
+            if self.was_displaced(landing.offset + landing.written as u64)? {
+                let start = self.tail;
+                self.advance(batches, batches.len(), last, meant as u64);
+                return Ok(Landed { start, stored: batches.len(), refused: None });
+            }
+            if landing.written < meant {
+                let refused = Some(self.no_space(meant, landing.written, None)?);
+                return Ok(Landed { start: self.tail, stored: 0, refused });
+            }
+        }
+        Err(self.poison("others never stopped coming in between".to_owned()))
+    }
+
+    /// Encodes the batches at the tail into the buffer; gives the last frame's header.
+    fn encode(&mut self, batches: &[&[Draft<'_>]]) -> Option<FrameHeader> {
+        self.buffer.clear();
+        if self.buffer.capacity() > BUFFER_KEPT {
+            self.buffer.shrink_to(BUFFER_KEPT);
+        }
+        let mut last = None;
+        let mut at = self.tail;
+        let mut previous = self.chain.last_offset();
+        let mut sequence = self.sequence;
+        for batch in batches {
+            let first = at;
+            let batch_len = batch.iter().map(Draft::frame_len).sum::<u64>();
+            for draft in *batch {
+                if draft.kind == FrameKind::Record {
+                    sequence += 1;
+                }
+                let begin = self.buffer.len();
+                self.buffer.extend_from_slice(&[0; HEADER_LEN]);
+                draft.meta.encode(&mut self.buffer);
+                self.buffer.extend_from_slice(draft.payload);
+                let body = &self.buffer[begin + HEADER_LEN..];
+                let header = FrameHeader {
+                    kind: draft.kind,
+                    flags: draft.meta.flags(),
+                    meta_len: fits(body.len() - draft.payload.len()),
+                    payload_len: fits(draft.payload.len()),
+                    body_checksum: self.source.codec.checksum(&[body]),
+                    incarnation: self.owner.incarnation.short(),
+                    generation: self.generation,
+                    sequence,
+                    offset: at,
+                    batch_before: fits(at - first),
+                    batch_len: fits(batch_len),
+                    previous,
+                    time_ms: draft.time_ms,
+                    // A release says of everything before it that it is synced; `release` made it so.
+                    durable_through: match draft.kind {
+                        FrameKind::Release => at,
+                        _ => self.durable.offset,
+                    },
+                };
+                let encoded = header.encode(&self.source.codec);
+                self.buffer[begin..begin + HEADER_LEN].copy_from_slice(&encoded);
+                previous = at;
+                at = header.end();
+                last = Some(header);
+            }
+        }
+        last
+    }
+
+    /// Takes `stored` batches, which stand at the tail now, into the chain.
+    fn advance(
+        &mut self,
+        batches: &[&[Draft<'_>]],
+        stored: usize,
+        last: Option<FrameHeader>,
+        bytes: u64,
+    ) {
+        let Some(last) = last else { return };
+        self.summary.void_bytes += self.tail - self.chain.end;
+        let mut at = self.tail;
+        for draft in batches[..stored].iter().copied().flatten() {
+            if draft.kind == FrameKind::Record {
+                self.sequence += 1;
+                self.summary.records += 1;
+                self.index.note(self.sequence, at, draft.meta.key);
+            }
+            at += draft.frame_len();
+        }
+        if last.kind == FrameKind::Record {
+            self.last_checksum = last.body_checksum;
+        }
+        self.chain = Chain::behind(&last);
+        self.tail += bytes;
+    }
+
+    /// After a short write: the batches that are whole are in the chain, the rest is dead.
+    fn keep_whole(&mut self, batches: &[&[Draft<'_>]], written: usize) -> usize {
+        let mut whole = 0;
+        let mut stored = 0;
+        let mut last = None;
+        for batch in batches {
+            let len = batch.iter().map(Draft::frame_len).sum::<u64>();
+            if whole + len > written as u64 {
+                break;
+            }
+            let frame = batch.last().map_or(0, Draft::frame_len);
+            let begin = usize::try_from(whole + len - frame).unwrap_or(usize::MAX);
+            last = self
+                .buffer
+                .get(begin..)
+                .and_then(|bytes| FrameHeader::decode(bytes, &self.source.codec).ok());
+            whole += len;
+            stored += 1;
+        }
+        self.advance(batches, stored, last, whole);
+        self.tail += written as u64 - whole;
+        stored
+    }
+
+    fn no_space(
+        &mut self,
+        needed: usize,
+        written: usize,
+        source: Option<std::io::Error>,
+    ) -> Result<Error> {
+        // Whatever got into the file without our knowing is behind the tail: read it first.
+        if source.is_some() {
+            let seen = self.look_again()?;
+            self.judge(&seen, None)?;
+        }
+        let cause = Cause::NoSpace { needed: needed as u64, written: written as u64, source };
+        Ok(Error::new(self.path(), cause))
+    }
+
+    /// Dead bytes that were read before anything of ours stood behind them are read once more
+    /// before what followed them is acknowledged (H20).
+    fn settle_dead_bytes(&mut self) -> Result<()> {
+        if !self.unsettled {
+            return Ok(());
+        }
+        let seen = self.scan_up_to(Some(self.tail))?;
+        // What we wrote stands in its place, so a reader may take it for good all the same.
+        self.judge(&seen, None).map_err(|error| {
+            Error::new(self.path(), Cause::Unknown { why: error.cause().to_string() })
+        })?;
+        self.unsettled = false;
+        Ok(())
+    }
+
+    /// Something landed between the tail and our bytes. True where the chain holds our batch after
+    /// all (a shared descriptor lied about the position); false where it is dead and the new tail
+    /// is known.
+    fn was_displaced(&mut self, our_end: u64) -> Result<bool> {
+        self.verify_last_frame()?;
+        let seen = self.look_again()?;
+        let tail = self.tail;
+        let ours = FrameHeader::decode(&self.buffer, &self.source.codec).ok();
+        if ours.is_some() && seen.frames.first() == ours.as_ref() && ours.map(|f| f.offset) == Some(tail)
+        {
+            self.tail = tail;
+            return Ok(true);
+        }
+        self.judge(&seen, Some(our_end))?;
+        Ok(false)
+    }
+
+    /// What stands behind the last chain frame now.
+    fn look_again(&self) -> Result<Seen> {
+        self.scan_up_to(None)
+    }
+
+    fn scan_up_to(&self, limit: Option<u64>) -> Result<Seen> {
+        let Source { file, path, codec } = self.source.clone();
+        let chain = self.chain.clone();
+        let mut scanner = match limit {
+            Some(limit) => Scanner::up_to(file, path, codec, chain, 0, limit),
+            None => Scanner::new(file, path, codec, chain, 0)?,
+        };
+        let mut standing = Standing {
+            generation: self.generation,
+            owner: Some(self.owner.clone()),
+            ..Standing::default()
+        };
+        let mut frames = Vec::new();
+        loop {
+            match scanner.step()? {
+                Step::Frame(frame) => {
+                    standing.frame(&frame.header);
+                    if frame.header.kind == FrameKind::Opening {
+                        let body = scanner.body(&frame.header)?;
+                        if let Ok(opening) = OpeningBody::decode(body) {
+                            standing.owner = Some(opening.owner);
+                        }
+                    }
+                    if frames.len() < 2 {
+                        frames.push(frame.header);
+                    }
+                }
+                Step::Claim(claim) => {
+                    standing.claim(&claim);
+                }
+                Step::End(end) => {
+                    return Ok(Seen { standing, frames, examined: end.examined });
+                }
+            }
+        }
+    }
+
+    /// What another look means for this owner. Where it may go on, the tail is what was examined.
+    fn judge(&mut self, seen: &Seen, our_end: Option<u64>) -> Result<()> {
+        if seen.standing.generation > self.generation {
+            return Err(self.fenced(&seen.standing));
+        }
+        if let Some(frame) = seen.frames.first() {
+            let why = format!(
+                "a frame of generation {} that this owner did not write stands at offset {}",
+                frame.generation, frame.offset
+            );
+            self.poison(why);
+            return self.guard();
+        }
+        if seen.examined < self.tail {
+            return Err(self.shortened(self.tail, seen.examined));
+        }
+        self.unsettled = seen.examined > our_end.unwrap_or(self.chain.end);
+        self.tail = seen.examined;
+        Ok(())
+    }
+
+    // ---- durability ------------------------------------------------------------------------
+
+    /// Makes everything durable that is in the chain. Says so only where the file is still the one
+    /// at its path.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.guard()?;
+        if self.durable.offset >= self.chain.end && self.folder_synced {
+            return Ok(());
+        }
+        let through = DurableThrough { offset: self.chain.end, sequence: self.sequence };
+        if let Err(error) = self.source.file.sync() {
+            return Err(self.poison(format!("a sync failed: {error}")));
+        }
+        if !self.folder_synced {
+            // The name of the file must be as durable as what is acknowledged under it.
+            if let Err(error) = self.options.disk.sync_folder(&self.folder) {
+                return Err(self.poison(format!("a sync of the folder failed: {error}")));
+            }
+            self.folder_synced = true;
+        }
+        self.check()?;
+        self.durable = through;
+        self.last_sync_ms = self.options.host.now_ms();
+        if let Some((checkpoint, end)) = self.fresh_checkpoint.filter(|(_, end)| *end <= through.offset)
+        {
+            debug_assert!(checkpoint < end);
+            self.fresh_checkpoint = None;
+            self.checkpoint = checkpoint;
+            self.write_slot(SlotState::Open);
+        }
+        Ok(())
+    }
+
+    /// Compares the descriptor with its path, and the last frame with what was written there.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.last_check_ms = self.options.host.now_ms();
+        let attachment = self.source.file.attachment();
+        let how = match attachment {
+            Ok(Attachment::Attached) => {
+                let len = self.source.file.len().map_err(|e| Error::io(self.path(), "look at", e))?;
+                if len < self.tail {
+                    return Err(self.shortened(self.tail, len));
+                }
+                return self.verify_last_frame();
+            }
+            Ok(Attachment::Gone) => "nothing is at its path any more",
+            Ok(Attachment::Replaced) => "another file is at its path",
+            Err(error) => return Err(Error::io(self.path(), "look at", error)),
+        };
+        // Who took it over and then moved it is the better answer.
+        let seen = self.look_again()?;
+        if seen.standing.generation > self.generation {
+            return Err(self.fenced(&seen.standing));
+        }
+        error!(path = %self.path().display(), how, "detached");
+        let error = Error::new(self.path(), Cause::Detached { how });
+        Err(self.finish(error))
+    }
+
+    fn verify_last_frame(&mut self) -> Result<()> {
+        let Some(last) = self.chain.last else { return Ok(()) };
+        let mut bytes = [0; HEADER_LEN];
+        let read = self.source.file.read_at(last.offset, &mut bytes);
+        let read = read.map_err(|e| Error::io(self.path(), "read", e))?;
+        if read == HEADER_LEN && bytes == last.encode(&self.source.codec) {
+            return Ok(());
+        }
+        Err(self.shortened(self.tail, last.offset + read as u64))
+    }
+
+    /// Before a written append is acknowledged: look at the name now and then.
+    pub(crate) fn check_if_due(&mut self, now_ms: i64) -> Result<()> {
+        // A clock that was set back makes it due as well.
+        if now_ms.abs_diff(self.last_check_ms) < CHECK_INTERVAL_MS.unsigned_abs() {
+            return Ok(());
+        }
+        self.check()
+    }
+
+    /// Bytes in the chain that are not durable.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.chain.end.saturating_sub(self.durable.offset)
+    }
+
+    /// What is due after an append was acknowledged: a checkpoint, a sync in time. Its failure
+    /// takes nothing back; it shows at the next append.
+    pub(crate) fn keep_up(&mut self, now_ms: i64) {
+        if self.is_finished() {
+            return;
+        }
+        let recent = self.chain.end - self.index.recent_start().min(self.chain.end);
+        if recent >= self.options.checkpoint_bytes
+            || self.index.recent_records() >= self.options.checkpoint_records
+        {
+            self.write_checkpoint(now_ms);
+        }
+        let waited = u128::from(now_ms.abs_diff(self.last_sync_ms));
+        if self.unsynced_bytes() > 0
+            && (self.unsynced_bytes() >= self.options.sync_bytes
+                || waited >= self.options.sync_interval.as_millis())
+        {
+            let _ = self.sync();
+        }
+    }
+
+    fn write_checkpoint(&mut self, now_ms: i64) {
+        if let Err(error) = self.try_checkpoint(now_ms) {
+            warn!(path = %self.path().display(), %error, "no checkpoint");
+        }
+    }
+
+    fn try_checkpoint(&mut self, now_ms: i64) -> Result<()> {
+        let at = self.tail;
+        let checkpoint: Checkpoint =
+            self.index.checkpoint(&self.source, at, self.sequence, self.summary)?;
+        let payload = checkpoint.encode(&self.source.codec);
+        let landed = self.land(&[&[control(FrameKind::Checkpoint, &payload, now_ms)]])?;
+        if let Some(refused) = landed.refused {
+            return Err(refused);
+        }
+        // One that landed elsewhere names a wrong place for its own tables; nobody will use it.
+        if landed.start == at {
+            self.index.checkpointed(checkpoint, &self.chain);
+            self.fresh_checkpoint = Some((at, self.chain.end));
+        }
+        Ok(())
+    }
+
+    /// Writes a hint for the next opener and for listings. Losing it costs time only.
+    pub(crate) fn write_slot(&mut self, state: SlotState) {
+        self.slot_counter += 1;
+        let slot = Slot {
+            counter: self.slot_counter,
+            generation: self.generation,
+            state,
+            sequence: self.durable.sequence,
+            tail: self.chain.end,
+            durable_through: self.durable.offset,
+            checkpoint: self.checkpoint,
+            opening: self.summary.opening,
+            records: self.summary.records,
+            void_bytes: self.summary.void_bytes,
+            records_lost: self.summary.records_lost,
+            updated_ms: self.options.host.now_ms(),
+            owner: self.owner.clone(),
+        };
+        let bytes = slot.encode(&self.source.codec);
+        if let Err(error) = self.source.file.write_at(slot_offset(slot.counter), &bytes) {
+            warn!(path = %self.path().display(), %error, "no slot");
+        }
+    }
+
+    /// This owner goes on with a new file, all of which is durable.
+    pub(crate) fn set_adopted(&mut self, checkpoint: u64) {
+        self.durable = DurableThrough { offset: self.chain.end, sequence: self.sequence };
+        self.unsettled = false;
+        self.checkpoint = checkpoint;
+        self.fresh_checkpoint = None;
+        self.slot_counter = 1;
+    }
+
+    // ---- the end ---------------------------------------------------------------------------
+
+    /// Syncs, releases, syncs, and leaves a slot that says so. Poisoned and fenced owners write
+    /// nothing.
+    pub(crate) fn release(&mut self) -> Result<()> {
+        self.guard()?;
+        let now = self.options.host.now_ms();
+        let recent = self.chain.end - self.index.recent_start().min(self.chain.end);
+        if recent >= CLOSING_CHECKPOINT_BYTES {
+            self.write_checkpoint(now);
+        }
+        self.sync()?;
+        let landed = self.land(&[&[control(FrameKind::Release, &[], now)]])?;
+        if let Some(refused) = landed.refused {
+            return Err(refused);
+        }
+        self.sync()?;
+        self.write_slot(SlotState::Released);
+        let closed = Error::new(self.path(), Cause::Closed);
+        self.finish(closed);
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.options.host.retire(&self.owner);
+    }
+}
+
+/// What another look found.
+struct Seen {
+    standing: Standing,
+    /// The first chain frames that were not known.
+    frames: Vec<FrameHeader>,
+    examined: u64,
+}
+
+/// A frame of the engine's own.
+pub(crate) fn control(kind: FrameKind, payload: &[u8], time_ms: i64) -> Draft<'_> {
+    Draft { kind, meta: Meta::default(), payload, time_ms }
+}
+
+/// Lengths were bounded before; what does not fit would not verify when read.
+fn fits<T: TryFrom<u64>>(value: impl TryInto<u64>) -> T
+where
+    T: Default,
+{
+    value.try_into().ok().and_then(|value: u64| T::try_from(value).ok()).unwrap_or_default()
+}
