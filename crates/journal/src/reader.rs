@@ -36,6 +36,8 @@ pub struct Reader {
     disk: Arc<dyn Disk>,
     /// As it was asked for; the file there may be replaced by a compacted one.
     path: Arc<Path>,
+    /// How often the file was replaced while this reader was open.
+    replacements: u32,
 }
 
 impl std::fmt::Debug for Reader {
@@ -93,7 +95,7 @@ impl Reader {
             Index::new(located.identity.journal, &start.chain, start.checkpoint.as_ref());
         survey.pass(&mut index)?;
         let view = View::new(source, located.identity.clone(), &survey, &index)?;
-        Ok(Self { view: Arc::new(view), survey, index, disk, path })
+        Ok(Self { view: Arc::new(view), survey, index, disk, path, replacements: 0 })
     }
 
     /// The journal.
@@ -184,23 +186,31 @@ impl Reader {
             let how = "another journal is at its path";
             return Err(Error::new(&self.path, Cause::Detached { how }));
         }
-        *self = next;
+        *self = Self { replacements: self.replacements + 1, ..next };
         Ok(())
     }
 
-    /// Whether the file is still the one at its path.
+    pub(crate) fn replacements(&self) -> u32 {
+        self.replacements
+    }
+
+    /// Goes on in the new file where this one was replaced.
     ///
     /// # Errors
-    /// `Detached` where it is not, and no seal says what became of it.
+    /// `Detached` where the file left its path and no seal says what became of it.
     pub(crate) fn check_attached(&mut self) -> Result<()> {
         let io = |e| Error::io(&self.path, "look at", e);
         let how = match self.view.source.file.attachment().map_err(io)? {
             Attachment::Attached => return Ok(()),
-            _ if self.survey.seal.is_some() => return self.go_behind_seal(None),
             Attachment::Gone => "nothing is at its path any more",
             Attachment::Replaced => "another file is at its path",
         };
-        Err(Error::new(&self.path, Cause::Detached { how }))
+        // The seal may have come after the last look.
+        self.survey.pass(&mut self.index)?;
+        match self.survey.seal.as_ref().map(|seal| seal.purpose) {
+            Some(purpose) => self.go_behind_seal(Some(purpose)),
+            None => Err(Error::new(&self.path, Cause::Detached { how })),
+        }
     }
 
     /// All records, in order; stops with `Corrupt` at the first gap.

@@ -5,7 +5,9 @@
 //! file with one `write`. Where it landed tells everything: at the tail, it is in the chain; behind
 //! it, it is dead and somebody else was there; before it, the file was shortened.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tracing::{error, warn};
 
@@ -16,12 +18,14 @@ use crate::format::{
     Summary, slot_offset,
 };
 use crate::identity::Owner;
+use crate::handles::Lease;
 use crate::index::{Index, Source};
+use crate::locate::{Located, locate, start};
 use crate::options::Options;
 use crate::position::Generation;
 use crate::scan::{Scanner, Step};
-use crate::storage::Attachment;
-use crate::survey::Standing;
+use crate::storage::{Access, Attachment, Landing, Storage};
+use crate::survey::{Standing, Survey};
 
 /// How long a written append may go unacquainted with what happened to the file's name.
 const CHECK_INTERVAL_MS: i64 = 250;
@@ -114,6 +118,9 @@ pub(crate) struct Writer {
     fresh_checkpoint: Option<(u64, u64)>,
     buffer: Vec<u8>,
     finished: Option<Error>,
+    /// The right to hold descriptors, where they are bounded.
+    lease: Option<Lease>,
+    parked: bool,
 }
 
 impl Writer {
@@ -144,6 +151,8 @@ impl Writer {
             fresh_checkpoint: None,
             buffer: Vec::new(),
             finished: None,
+            lease: None,
+            parked: false,
         }
     }
 
@@ -167,6 +176,7 @@ impl Writer {
     pub(crate) fn finish(&mut self, error: Error) -> Error {
         if self.finished.is_none() {
             self.finished = Some(error.clone());
+            self.give_descriptors_back();
         }
         error
     }
@@ -354,7 +364,7 @@ impl Writer {
         &mut self,
         needed: usize,
         written: usize,
-        source: Option<std::io::Error>,
+        source: Option<io::Error>,
     ) -> Result<Error> {
         // Whatever got into the file without our knowing is behind the tail: read it first.
         if source.is_some() {
@@ -621,6 +631,78 @@ impl Writer {
         self.slot_counter = 1;
     }
 
+    // ---- descriptors -----------------------------------------------------------------------
+
+    pub(crate) fn set_lease(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
+    fn give_descriptors_back(&mut self) {
+        self.source.file = Arc::new(GivenBack);
+        self.lease = None;
+    }
+
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked && self.finished.is_none()
+    }
+
+    /// Gives the descriptors back. Closing a file loses what the system has to say of writes that
+    /// fail later, so everything is synced first (H26).
+    pub(crate) fn park(&mut self) {
+        if self.parked || self.finished.is_some() || self.sync().is_err() {
+            return;
+        }
+        self.give_descriptors_back();
+        self.parked = true;
+    }
+
+    /// Opens the descriptors again, and looks whether it is still the journal that was left.
+    pub(crate) fn unpark(&mut self, lease: Lease) -> Result<()> {
+        self.guard()?;
+        let detached = |how| Error::new(&self.source.path, Cause::Detached { how });
+        let path = Arc::clone(&self.source.path);
+        let file = match self.options.disk.open(&path, Access::Write) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let error = detached("nothing is at its path any more");
+                return Err(self.finish(error));
+            }
+            Err(error) => return Err(Error::io(&path, "open", error)),
+        };
+        let located = locate(&file, &path)?;
+        if located.identity.journal != self.identity.journal {
+            let error = detached("another journal is at its path");
+            return Err(self.finish(error));
+        }
+        if located.identity.compactions != self.identity.compactions {
+            return Err(self.was_replaced(file, &located));
+        }
+        self.source.file = file;
+        self.lease = Some(lease);
+        self.parked = false;
+        self.verify_last_frame()?;
+        let seen = self.look_again()?;
+        self.judge(&seen, None)
+    }
+
+    /// Only an owner replaces a file, so there is one after us.
+    fn was_replaced(&mut self, file: Arc<dyn Storage>, located: &Located) -> Error {
+        let source = Source { file, ..self.source.clone() };
+        let standing = start(&*source.file, &source.path, located).and_then(|start| {
+            let mut survey = Survey::new(&source.file, &source.path, located, &start);
+            survey.pass(&mut ()).map(|()| survey.standing)
+        });
+        match standing {
+            Ok(standing) if standing.generation > self.generation => self.fenced(&standing),
+            Ok(_) => {
+                let how = "another file of this journal is at its path";
+                let error = Error::new(self.path(), Cause::Detached { how });
+                self.finish(error)
+            }
+            Err(error) => error,
+        }
+    }
+
     // ---- the end ---------------------------------------------------------------------------
 
     /// Syncs, releases, syncs, and leaves a slot that says so. Poisoned and fenced owners write
@@ -642,6 +724,46 @@ impl Writer {
         let closed = Error::new(self.path(), Cause::Closed);
         self.finish(closed);
         Ok(())
+    }
+}
+
+/// In the place of a file whose descriptors were given back; nobody gets to it.
+#[derive(Debug)]
+struct GivenBack;
+
+impl GivenBack {
+    fn refuse<T>() -> io::Result<T> {
+        Err(io::Error::new(io::ErrorKind::NotConnected, "the descriptors were given back"))
+    }
+}
+
+impl Storage for GivenBack {
+    fn append(&self, _: &[u8]) -> io::Result<Landing> {
+        Self::refuse()
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Self::refuse()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Self::refuse()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn attachment(&self) -> io::Result<Attachment> {
+        Self::refuse()
+    }
+
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        Self::refuse()
     }
 }
 

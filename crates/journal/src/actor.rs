@@ -1,0 +1,377 @@
+//! One actor per journal: an inbox in front, the only writer behind. Its turns run on the engine's
+//! threads, or on the thread of a blocking caller where nobody else is at it.
+//!
+//! One turn is one group commit: take what waits, write it, sync once, answer in order. What has
+//! entered the inbox runs to its end here, so a caller that stops waiting leaves memory and disk
+//! in step.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{Notify, oneshot};
+
+use crate::append::Batch;
+use crate::error::{Cause, Error, Rejected, Result};
+use crate::options::AppendOptions;
+use crate::record::{Appended, Mark, NewRecord};
+use crate::replace::{Compaction, Copy};
+use crate::report::Opening;
+use crate::store::Shared;
+use crate::watch::Bell;
+use crate::writer::Writer;
+
+/// So many requests are taken in one turn.
+const TURN_REQUESTS: usize = 1024;
+
+/// Where an answer goes: to a task, or to a thread.
+pub(crate) enum Reply<T> {
+    Task(oneshot::Sender<T>),
+    Thread(mpsc::SyncSender<T>),
+}
+
+impl<T> Reply<T> {
+    /// Nobody may be waiting any more; that is theirs to decide.
+    fn send(self, answer: T) {
+        match self {
+            Self::Task(sender) => drop(sender.send(answer)),
+            Self::Thread(sender) => drop(sender.send(answer)),
+        }
+    }
+}
+
+pub(crate) type AppendAnswer = Result<Vec<Appended>, Rejected>;
+
+pub(crate) struct AppendRequest {
+    pub(crate) records: Vec<NewRecord>,
+    pub(crate) options: AppendOptions,
+    pub(crate) reply: Reply<AppendAnswer>,
+}
+
+pub(crate) enum Request {
+    Append(AppendRequest),
+    Sync(Reply<Result<()>>),
+    Close(Reply<Result<()>>),
+    Delete(Reply<Result<()>>),
+    Compacted(Box<Result<Copy>>, Reply<Result<Compaction>>),
+    BeginCompaction(Reply<Result<Compaction>>),
+}
+
+#[derive(Default)]
+struct Inbox {
+    requests: VecDeque<Request>,
+    /// Somebody is at it, or is going to be.
+    scheduled: bool,
+}
+
+/// What everybody may know without asking the actor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Published {
+    pub(crate) mark: Mark,
+    pub(crate) durable_sequence: u64,
+}
+
+pub(crate) struct Actor {
+    shared: Arc<Shared>,
+    opening: Opening,
+    path: std::path::PathBuf,
+    inbox: Mutex<Inbox>,
+    waiting: AtomicUsize,
+    freed: Condvar,
+    freed_lock: Mutex<()>,
+    freed_tasks: Notify,
+    writer: Mutex<Writer>,
+    published: Mutex<Published>,
+    bells: Mutex<Vec<std::sync::Weak<Bell>>>,
+    last_used: AtomicU64,
+    watched: AtomicBool,
+}
+
+impl std::fmt::Debug for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actor").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Actor {
+    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, opening: Opening) -> Arc<Self> {
+        let published = Published {
+            mark: writer.mark(),
+            durable_sequence: writer.durable.sequence,
+        };
+        Arc::new(Self {
+            path: writer.path().to_owned(),
+            shared,
+            opening,
+            inbox: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            freed: Condvar::new(),
+            freed_lock: Mutex::new(()),
+            freed_tasks: Notify::new(),
+            writer: Mutex::new(writer),
+            published: Mutex::new(published),
+            bells: Mutex::default(),
+            last_used: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    pub(crate) fn published(&self) -> Published {
+        *self.published.lock()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether the handle has ended: fenced, poisoned, closed.
+    pub(crate) fn is_finished(&self) -> bool {
+        // Somebody at it now is using it, so it is not finished yet.
+        self.writer.try_lock().is_some_and(|writer| writer.is_finished())
+    }
+
+    /// Whether the timer watches over it; gives what was set before.
+    pub(crate) fn set_watched(&self, watched: bool) -> bool {
+        self.watched.swap(watched, Ordering::AcqRel)
+    }
+
+    pub(crate) fn add_bell(&self, bell: &Arc<Bell>) {
+        let mut bells = self.bells.lock();
+        bells.retain(|bell| bell.strong_count() > 0);
+        bells.push(Arc::downgrade(bell));
+    }
+
+    // ---- the way in ------------------------------------------------------------------------
+
+    /// Takes a place in the inbox, where there is one.
+    pub(crate) fn try_enter(&self) -> bool {
+        let most = self.shared.inbox_max;
+        let enter = |waiting| (waiting < most).then_some(waiting + 1);
+        self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_ok()
+    }
+
+    /// Waits for a place in the inbox.
+    pub(crate) async fn enter(&self) {
+        loop {
+            let mut freed = std::pin::pin!(self.freed_tasks.notified());
+            freed.as_mut().enable();
+            if self.try_enter() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// Waits for a place in the inbox, on this thread.
+    pub(crate) fn enter_blocking(&self) {
+        if self.try_enter() {
+            return;
+        }
+        let mut lock = self.freed_lock.lock();
+        while !self.try_enter() {
+            self.freed.wait(&mut lock);
+        }
+    }
+
+    fn leave(&self, places: usize) {
+        let before = self.waiting.fetch_sub(places, Ordering::AcqRel);
+        // Nobody waits for a place while there are plenty.
+        if before >= self.shared.inbox_max {
+            drop(self.freed_lock.lock());
+            self.freed.notify_all();
+            for _ in 0..places {
+                self.freed_tasks.notify_one();
+            }
+        }
+    }
+
+    /// Puts a request in, whose place was taken before, and sees that somebody serves it.
+    pub(crate) fn post(self: &Arc<Self>, request: Request) {
+        if self.push(request) {
+            self.schedule();
+        }
+    }
+
+    /// As [`post`](Self::post), but serves it on this thread where nobody is at it.
+    pub(crate) fn post_and_serve(self: &Arc<Self>, request: Request) {
+        if self.push(request) {
+            self.serve();
+        }
+    }
+
+    /// True where the caller has to see to it that it is served.
+    fn push(&self, request: Request) -> bool {
+        let mut inbox = self.inbox.lock();
+        inbox.requests.push_back(request);
+        !std::mem::replace(&mut inbox.scheduled, true)
+    }
+
+    fn schedule(self: &Arc<Self>) {
+        let actor = Arc::clone(self);
+        self.shared.pool.submit(Box::new(move || actor.serve()));
+    }
+
+    /// Has somebody look whether a sync or a check is due.
+    pub(crate) fn tick(self: &Arc<Self>) {
+        let mut inbox = self.inbox.lock();
+        if !std::mem::replace(&mut inbox.scheduled, true) {
+            drop(inbox);
+            self.schedule();
+        }
+    }
+
+    // ---- a turn ----------------------------------------------------------------------------
+
+    /// One turn; then the next actor's, and this one's again behind it if more came.
+    fn serve(self: &Arc<Self>) {
+        let requests: Vec<Request> = {
+            let mut inbox = self.inbox.lock();
+            let take = inbox.requests.len().min(TURN_REQUESTS);
+            inbox.requests.drain(..take).collect()
+        };
+        let taken = requests.len();
+        self.turn(requests);
+        self.leave(taken);
+        let mut inbox = self.inbox.lock();
+        if inbox.requests.is_empty() {
+            inbox.scheduled = false;
+        } else {
+            drop(inbox);
+            self.schedule();
+        }
+    }
+
+    fn turn(self: &Arc<Self>, requests: Vec<Request>) {
+        self.last_used.store(self.shared.handles.tick(), Ordering::Relaxed);
+        let mut writer = self.writer.lock();
+        if let Err(error) = self.shared.handles.bring_back(self, &mut writer) {
+            refuse(requests, &error);
+            return;
+        }
+        if requests.is_empty() {
+            let now = writer.options.host.now_ms();
+            // A failure shows at the next append.
+            let _ = writer.check_if_due(now);
+            writer.keep_up(now);
+        }
+        let mut appends = Vec::new();
+        for request in requests {
+            match request {
+                Request::Append(append) => appends.push(append),
+                other => {
+                    self.append(&mut writer, std::mem::take(&mut appends));
+                    self.other(&mut writer, other);
+                }
+            }
+        }
+        self.append(&mut writer, appends);
+        self.publish(&writer);
+        if writer.unsynced_bytes() > 0 && !writer.is_finished() {
+            self.shared.timer.watch_over(self);
+        }
+    }
+
+    fn append(&self, writer: &mut Writer, requests: Vec<AppendRequest>) {
+        if requests.is_empty() {
+            return;
+        }
+        let batches: Vec<Batch<'_>> = requests
+            .iter()
+            .map(|AppendRequest { records, options, .. }| Batch { records, options })
+            .collect();
+        let answers = writer.append_group(&batches);
+        // What was acknowledged is to be seen by whoever hears of it.
+        self.publish(writer);
+        for (request, answer) in requests.into_iter().zip(answers) {
+            let AppendRequest { records, reply, .. } = request;
+            reply.send(answer.map_err(|error| Rejected { error, records }));
+        }
+    }
+
+    fn other(self: &Arc<Self>, writer: &mut Writer, request: Request) {
+        match request {
+            Request::Append(append) => self.append(writer, vec![append]),
+            Request::Sync(reply) => reply.send(writer.sync()),
+            Request::Close(reply) => reply.send(writer.release()),
+            Request::Delete(reply) => reply.send(writer.delete()),
+            Request::BeginCompaction(reply) => self.begin_compaction(writer, reply),
+            Request::Compacted(copy, reply) => {
+                reply.send((*copy).and_then(|copy| writer.finish_copy(copy)));
+            }
+        }
+    }
+
+    /// Copies on another thread while appends go on here; the rest is copied in a later turn.
+    fn begin_compaction(self: &Arc<Self>, writer: &Writer, reply: Reply<Result<Compaction>>) {
+        if let Err(error) = writer.guard() {
+            reply.send(Err(error));
+            return;
+        }
+        let (actor, copy) = (Arc::clone(self), writer.begin_copy());
+        self.shared.pool.submit(Box::new(move || {
+            let copy = Box::new(copy());
+            // Takes no place in the inbox from anybody; it leaves one that it did not take.
+            actor.waiting.fetch_add(1, Ordering::AcqRel);
+            actor.post(Request::Compacted(copy, reply));
+        }));
+    }
+
+    fn publish(&self, writer: &Writer) {
+        let next = Published { mark: writer.mark(), durable_sequence: writer.durable.sequence };
+        let before = std::mem::replace(&mut *self.published.lock(), next);
+        if before.mark != next.mark {
+            for bell in self.bells.lock().iter().filter_map(std::sync::Weak::upgrade) {
+                bell.ring();
+            }
+        }
+    }
+
+    /// Gives the descriptors back, where nobody is at it. True where it did.
+    pub(crate) fn try_park(&self) -> bool {
+        let Some(mut writer) = self.writer.try_lock() else { return false };
+        writer.park();
+        self.publish(&writer);
+        drop(writer);
+        self.shared.handles.parked(self);
+        true
+    }
+}
+
+fn refuse(requests: Vec<Request>, error: &Error) {
+    for request in requests {
+        let error = error.clone();
+        match request {
+            Request::Append(AppendRequest { records, reply, .. }) => {
+                reply.send(Err(Rejected { error, records }));
+            }
+            Request::Sync(reply) | Request::Close(reply) | Request::Delete(reply) => {
+                reply.send(Err(error));
+            }
+            Request::BeginCompaction(reply) | Request::Compacted(_, reply) => reply.send(Err(error)),
+        }
+    }
+}
+
+/// An actor that went away without an answer.
+pub(crate) fn gone(path: &std::path::Path) -> Error {
+    Error::new(path, Cause::Closed)
+}
