@@ -97,10 +97,8 @@ impl std::fmt::Debug for Actor {
 
 impl Actor {
     pub(crate) fn new(shared: Arc<Shared>, writer: Writer, opening: Opening) -> Arc<Self> {
-        let published = Published {
-            mark: writer.mark(),
-            durable_sequence: writer.durable.sequence,
-        };
+        let published =
+            Published { mark: writer.mark(), durable_sequence: writer.durable.sequence };
         Arc::new(Self {
             path: writer.path().to_owned(),
             shared,
@@ -366,7 +364,9 @@ fn refuse(requests: Vec<Request>, error: &Error) {
             Request::Sync(reply) | Request::Close(reply) | Request::Delete(reply) => {
                 reply.send(Err(error));
             }
-            Request::BeginCompaction(reply) | Request::Compacted(_, reply) => reply.send(Err(error)),
+            Request::BeginCompaction(reply) | Request::Compacted(_, reply) => {
+                reply.send(Err(error));
+            }
         }
     }
 }

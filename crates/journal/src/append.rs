@@ -30,7 +30,11 @@ pub(crate) type Answer = Result<Vec<Appended>>;
 
 impl Writer {
     /// Appends one record as a batch of its own: the short way.
-    pub(crate) fn append_one(&mut self, record: &NewRecord, durability: Durability) -> Result<Appended> {
+    pub(crate) fn append_one(
+        &mut self,
+        record: &NewRecord,
+        durability: Durability,
+    ) -> Result<Appended> {
         self.guard()?;
         self.check_limits(record)?;
         let now = self.options.host.now_ms();
@@ -74,7 +78,11 @@ impl Writer {
         }
     }
 
-    fn acknowledge_duplicate(&mut self, first: Appended, durability: Durability) -> Result<Appended> {
+    fn acknowledge_duplicate(
+        &mut self,
+        first: Appended,
+        durability: Durability,
+    ) -> Result<Appended> {
         if durability == Durability::Durable && !self.is_durable(first) {
             self.sync()?;
         }

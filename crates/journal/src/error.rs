@@ -218,17 +218,27 @@ impl Error {
             ErrorKind::Fenced => "open the journal again if you still mean to write",
             ErrorKind::HeldBy => "read it, wait for its owner, or take it over explicitly",
             ErrorKind::Conflict => "read what came, then decide whether to append again",
-            ErrorKind::Corrupt => "read with gaps to go on behind the damage, and restore the missing records from a backup",
+            ErrorKind::Corrupt => {
+                "read with gaps to go on behind the damage, and restore the missing records from a backup"
+            }
             ErrorKind::NeedsRepair => "look at the report, then repair it explicitly",
-            ErrorKind::NoSpace => "free some space; the owner can go on, nothing acknowledged is lost",
-            ErrorKind::UnsupportedFilesystem => "move the journal to a local file system, or allow this one explicitly",
+            ErrorKind::NoSpace => {
+                "free some space; the owner can go on, nothing acknowledged is lost"
+            }
+            ErrorKind::UnsupportedFilesystem => {
+                "move the journal to a local file system, or allow this one explicitly"
+            }
             ErrorKind::UnsupportedFormat => "use a newer release; the file was not touched",
             ErrorKind::NotAJournal => "check the path; the file was not touched",
             ErrorKind::NotFound => "check the name, or create it",
             ErrorKind::TooLarge => "split it, or raise the limit",
             ErrorKind::Poisoned | ErrorKind::Closed => "open the journal again",
-            ErrorKind::Detached => "look at what replaced or moved the file, then open the path again",
-            ErrorKind::Shortened => "somebody rewrote the file in place: keep a copy, then open it again to see what is left",
+            ErrorKind::Detached => {
+                "look at what replaced or moved the file, then open the path again"
+            }
+            ErrorKind::Shortened => {
+                "somebody rewrote the file in place: keep a copy, then open it again to see what is left"
+            }
             ErrorKind::Sealed => "open it at the path that its seal names to finish what was begun",
             ErrorKind::Unknown => "open the journal again and look whether it is there",
             ErrorKind::Diverged => "start over from the last common record",
@@ -273,10 +283,9 @@ impl fmt::Display for Cause {
                 }
                 if came.len() > 8 { write!(f, " …") } else { Ok(()) }
             }
-            Self::Corrupt { sequence, records, offset } => write!(
-                f,
-                "{records} record(s) from {sequence} on are corrupt, at offset {offset}"
-            ),
+            Self::Corrupt { sequence, records, offset } => {
+                write!(f, "{records} record(s) from {sequence} on are corrupt, at offset {offset}")
+            }
             Self::NeedsRepair { report } => write!(f, "needs repair: {report}"),
             Self::NoSpace { needed, written, .. } if *needed > 0 => {
                 write!(f, "no space: {written} of {needed} bytes could be written")
@@ -289,14 +298,17 @@ impl fmt::Display for Cause {
                 write!(f, "format {found} is newer than {supported}, the newest known here")
             }
             Self::NotAJournal { why } => write!(f, "not a session journal: {why}"),
-            Self::NotFound { what } => write!(f, "{what}"),
+            Self::NotFound { what } | Self::Invalid { what } => write!(f, "{what}"),
             Self::TooLarge { what, bytes, limit } => {
                 write!(f, "{what} of {bytes} bytes is above the limit of {limit}")
             }
             Self::Poisoned { why } => write!(f, "this handle is finished: {why}"),
             Self::Detached { how } => write!(f, "detached: {how}"),
             Self::Shortened { expected, found } => {
-                write!(f, "shortened or rewritten in place: expected {expected} bytes, found {found}")
+                write!(
+                    f,
+                    "shortened or rewritten in place: expected {expected} bytes, found {found}"
+                )
             }
             Self::Sealed { purpose, path } => {
                 write!(f, "sealed to be {purpose} at {}", path.display())
@@ -312,7 +324,6 @@ impl fmt::Display for Cause {
             Self::Io { operation, source } => write!(f, "could not {operation}: {source}"),
             Self::AlreadyExists => write!(f, "exists already"),
             Self::Closed => write!(f, "the handle is closed"),
-            Self::Invalid { what } => write!(f, "{what}"),
             Self::Busy { waiting } => write!(f, "{waiting} appends are waiting already"),
         }
     }

@@ -117,7 +117,8 @@ impl Follower {
             if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
             }
-            let left = end.map_or(LOOK_INTERVAL, |end| end.saturating_duration_since(Instant::now()));
+            let left =
+                end.map_or(LOOK_INTERVAL, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Ok(None);
             }

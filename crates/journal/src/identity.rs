@@ -55,7 +55,8 @@ impl FromStr for JournalId {
             return Err(InvalidJournalId);
         }
         for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| InvalidJournalId)?;
+            *byte =
+                u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| InvalidJournalId)?;
         }
         Ok(Self(bytes))
     }

@@ -204,10 +204,11 @@ impl Index {
     pub(crate) fn place(&self, source: &Source, sequence: u64) -> Result<Place> {
         let found = self.runs.partition_point(|run| run.last < sequence);
         let Some(run) = self.runs.get(found) else {
-            return Ok(nearest(&self.recent.samples, sequence, Place {
-                offset: self.recent.start,
-                before: self.recent.before,
-            }));
+            return Ok(nearest(
+                &self.recent.samples,
+                sequence,
+                Place { offset: self.recent.start, before: self.recent.before },
+            ));
         };
         let start = Place { offset: run.start, before: run.before };
         let blocks = (run.samples as usize).div_ceil(SAMPLES_PER_BLOCK);
@@ -236,8 +237,8 @@ impl Index {
         loop {
             match scanner.step()? {
                 Step::Frame(frame) if frame.header.sequence >= sequence => {
-                    let found = frame.header.kind == FrameKind::Record
-                        && frame.header.sequence == sequence;
+                    let found =
+                        frame.header.kind == FrameKind::Record && frame.header.sequence == sequence;
                     return Ok(if found { frame.header.body_checksum } else { 0 });
                 }
                 Step::Frame(_) | Step::Claim(_) => {}
@@ -276,7 +277,7 @@ impl Index {
         let mut hidden = self.recent.lossy;
         for run in &self.runs {
             hidden |= run.lossy;
-            match self.key_in_run(source, run, hash, key)? {
+            match Self::key_in_run(source, run, hash, key)? {
                 KeyFound::Absent => {}
                 KeyFound::Hidden => hidden = true,
                 found @ KeyFound::At(_) => return Ok(found),
@@ -293,9 +294,9 @@ impl Index {
         Ok(if hidden { KeyFound::Hidden } else { KeyFound::Absent })
     }
 
-    fn key_in_run(&self, source: &Source, run: &Run, hash: u32, key: &str) -> Result<KeyFound> {
+    fn key_in_run(source: &Source, run: &Run, hash: u32, key: &str) -> Result<KeyFound> {
         let Some(offsets) = key_offsets(source, run, hash)? else {
-            return self.key_by_reading(source, run, key);
+            return Self::key_by_reading(source, run, key);
         };
         let mut hidden = false;
         for offset in offsets {
@@ -309,7 +310,7 @@ impl Index {
     }
 
     /// The table is damaged: reads the whole stretch. What is missing in it may be the key.
-    fn key_by_reading(&self, source: &Source, run: &Run, key: &str) -> Result<KeyFound> {
+    fn key_by_reading(source: &Source, run: &Run, key: &str) -> Result<KeyFound> {
         let mut scanner = source.scanner(Chain::before(run.start, run.before), run.end);
         let mut seen = run.before;
         let mut hidden = false;

@@ -144,8 +144,7 @@ pub fn info(path: impl AsRef<Path>, host: &dyn Host) -> Result<Info> {
 
     let (torn, damage) = survey.all_holes().into_iter().partition(|h| h.verdict == Verdict::Torn);
     let standing = &survey.standing;
-    let released =
-        survey.chain.is_released() && survey.chain.generation() == standing.generation;
+    let released = survey.chain.is_released() && survey.chain.generation() == standing.generation;
     let owner = if released { None } else { standing.owner.clone() };
     let liveness = owner.as_ref().map(|owner| host.liveness(owner));
     let tail_void = survey.examined.saturating_sub(survey.chain.end);
@@ -176,10 +175,7 @@ pub fn info(path: impl AsRef<Path>, host: &dyn Host) -> Result<Info> {
 ///
 /// # Errors
 /// `NotFound`, `NotAJournal`, `UnsupportedFormat`, `Io`. Damage is no error but a finding.
-pub fn verify(
-    path: impl AsRef<Path>,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Verification> {
+pub fn verify(path: impl AsRef<Path>, progress: &mut dyn FnMut(u64, u64)) -> Result<Verification> {
     let Opened { source, located } = open(path.as_ref(), &LocalDisk)?;
     let of = source.file.len().map_err(|e| Error::io(&source.path, "look at", e))?;
     let start = Start { chain: Chain::empty(), checkpoint: None };

@@ -1,10 +1,11 @@
 //! session journal
-pub mod format;
 mod actor;
 mod append;
 mod chain;
 mod error;
 mod follow;
+mod fork;
+pub mod format;
 mod handles;
 mod host;
 mod identity;
@@ -48,3 +49,8 @@ pub use replace::Compaction;
 pub use report::{Hole, OpenReason, Opening, RepairReport};
 pub use session::Session;
 pub use store::{Listed, Store, StoreOptions};
+
+/// The program on the README's first screen, compiled as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

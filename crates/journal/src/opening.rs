@@ -48,7 +48,8 @@ pub(crate) fn create(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let folder = options.disk.canonical(folder).map_err(|e| Error::io(folder, "find", e))?;
-    let file_name = path.file_name().ok_or_else(|| Error::invalid(path, "a file name is missing"))?;
+    let file_name =
+        path.file_name().ok_or_else(|| Error::invalid(path, "a file name is missing"))?;
     let path: Arc<Path> = Arc::from(folder.join(file_name));
     must_be_writable_here(&folder, &path, options)?;
 
@@ -126,13 +127,18 @@ fn first_content(identity: &Identity, owner: &Owner, options: &Options) -> Vec<u
     }
     .encode();
     let now = options.host.now_ms();
-    let header = alone(FrameKind::Opening, &codec, &body, FrameHeader {
-        incarnation: owner.incarnation.short(),
-        generation: 1,
-        offset: PAGE_LEN,
-        time_ms: now,
-        ..BLANK
-    });
+    let header = alone(
+        FrameKind::Opening,
+        &codec,
+        &body,
+        FrameHeader {
+            incarnation: owner.incarnation.short(),
+            generation: 1,
+            offset: PAGE_LEN,
+            time_ms: now,
+            ..BLANK
+        },
+    );
     let slot = Slot {
         counter: 0,
         generation: 1,
@@ -193,7 +199,9 @@ fn chain_of_new(source: &Source) -> Result<Chain> {
     let first = crate::locate::read_frame(&*source.file, &source.path, &source.codec, PAGE_LEN)?;
     match first {
         Some((header, _)) => Ok(Chain::behind(&header)),
-        None => Err(Error::new(&source.path, Cause::Detached { how: "another file is at its path" })),
+        None => {
+            Err(Error::new(&source.path, Cause::Detached { how: "another file is at its path" }))
+        }
     }
 }
 
@@ -427,16 +435,21 @@ fn write_claim(look: &Look, generation: u64, owner: &Owner, options: &Options) -
     let Look { source, survey, .. } = look;
     let replaces = survey.standing.generation;
     let body = ClaimBody { replaces, owner: owner.clone() }.encode();
-    let header = alone(FrameKind::Claim, &source.codec, &body, FrameHeader {
-        incarnation: owner.incarnation.short(),
-        generation,
-        sequence: survey.chain.sequence(),
-        offset: survey.examined,
-        previous: survey.chain.last_offset(),
-        time_ms: options.host.now_ms(),
-        durable_through: survey.durable_through,
-        ..BLANK
-    });
+    let header = alone(
+        FrameKind::Claim,
+        &source.codec,
+        &body,
+        FrameHeader {
+            incarnation: owner.incarnation.short(),
+            generation,
+            sequence: survey.chain.sequence(),
+            offset: survey.examined,
+            previous: survey.chain.last_offset(),
+            time_ms: options.host.now_ms(),
+            durable_through: survey.durable_through,
+            ..BLANK
+        },
+    );
     let mut frame = header.encode(&source.codec).to_vec();
     frame.extend_from_slice(&body);
     let landing = source.file.append(&frame).map_err(|error| {

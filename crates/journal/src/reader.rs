@@ -42,7 +42,10 @@ pub struct Reader {
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("path", &self.path).field("end", &self.view.end).finish()
+        f.debug_struct("Reader")
+            .field("path", &self.path)
+            .field("end", &self.view.end)
+            .finish_non_exhaustive()
     }
 }
 
@@ -308,17 +311,11 @@ impl Reader {
     /// # Errors
     /// `NotFound` where no record has the key.
     pub fn path_to_root(&self, key: &str) -> Result<PathToRoot> {
-        match self.by_key(key)? {
-            Some(record) => Ok(PathToRoot {
-                view: Arc::clone(&self.view),
-                next: Some(record),
-                left: self.view.last,
-            }),
-            None => {
-                let what = format!("no record with the key {key:?}");
-                Err(Error::new(&self.path, Cause::NotFound { what }))
-            }
-        }
+        let Some(record) = self.by_key(key)? else {
+            let what = format!("no record with the key {key:?}");
+            return Err(Error::new(&self.path, Cause::NotFound { what }));
+        };
+        Ok(PathToRoot { view: Arc::clone(&self.view), next: Some(record), left: self.view.last })
     }
 }
 
@@ -346,12 +343,14 @@ impl View {
     fn record_at(&self, offset: u64) -> Result<Option<Record>> {
         let Source { file, path, codec } = &self.source;
         let frame = read_frame(&**file, path, codec, offset)?;
-        Ok(frame.and_then(|(header, body)| record_of(&header, Bytes::from(body))))
+        Ok(frame.and_then(|(header, body)| record_of(&header, &Bytes::from(body))))
     }
 
     /// Whether a compaction has declared these records as lost before it.
     fn is_declared(&self, first: u64, records: u64) -> bool {
-        self.declared.iter().any(|(start, count)| *start <= first && first + records <= start + count)
+        self.declared
+            .iter()
+            .any(|(start, count)| *start <= first && first + records <= start + count)
     }
 
     fn gap(&self, first: u64, records: u64, offset: u64, end: u64) -> Gap {
@@ -379,11 +378,11 @@ fn declared(source: &Source, identity: &Identity) -> Result<Vec<(u64, u64)>> {
 }
 
 /// The record of a frame; `None` where it is not one, or has not its shape.
-fn record_of(header: &FrameHeader, body: Bytes) -> Option<Record> {
+fn record_of(header: &FrameHeader, body: &Bytes) -> Option<Record> {
     if header.kind != FrameKind::Record {
         return None;
     }
-    let meta = meta_of(header, &body)?;
+    let meta = meta_of(header, body)?;
     let text = |text: Option<&str>| text.map(str::to_owned);
     Some(Record {
         sequence: Sequence::new(header.sequence),
@@ -434,9 +433,8 @@ impl std::fmt::Debug for GapRecords {
 
 impl Records {
     fn new(view: Arc<View>, chain: Chain, from: Sequence) -> Self {
-        let source = view.source.clone();
-        let scanner =
-            Scanner::up_to(source.file, source.path, source.codec, chain, view.durable, view.end);
+        // A whole pass has accepted everything below the end of the view.
+        let scanner = view.source.scanner(chain, view.end);
         let gaps = GapRecords { view, scanner, from: from.get(), waiting: None };
         Self { gaps, done: false }
     }
@@ -486,7 +484,7 @@ impl GapRecords {
             }
             if frame.header.kind == FrameKind::Record {
                 let body = Bytes::copy_from_slice(self.scanner.body(&frame.header)?);
-                self.waiting = record_of(&frame.header, body);
+                self.waiting = record_of(&frame.header, &body);
             }
             if let Some(gap) = self.gap_before(&frame, before) {
                 return Ok(Some(Item::Gap(gap)));
@@ -598,7 +596,7 @@ impl GapBackwards {
             self.behind = header.offset;
             self.expected = header.sequence;
             if header.kind == FrameKind::Record {
-                self.waiting = record_of(&header, Bytes::from(body));
+                self.waiting = record_of(&header, &Bytes::from(body));
                 self.expected -= 1;
             }
             if let Some(gap) = gap {

@@ -114,7 +114,8 @@ mod tests {
         let rows = every_row();
         assert_eq!(rows.len(), 3 * 4 * 3 * 4);
         for facts in rows {
-            let held = matches!(facts.holder, Holder::Somebody(Liveness::Alive | Liveness::Unknown));
+            let held =
+                matches!(facts.holder, Holder::Somebody(Liveness::Alive | Liveness::Unknown));
             let gone = facts.holder == Holder::Somebody(Liveness::Gone);
             let expected = match facts.sealed {
                 Sealed::Here => Decision::FinishSeal,

@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use crate::chain::Chain;
 use crate::error::{Cause, Error, Result};
 use crate::format::{
-    CompactedBody, FrameHeader, FrameKind, Identity, PAGE_LEN, Purpose, ReopenBody,
-    SealBody, Slot, SlotState, Summary, encode_page, slot_offset,
+    CompactedBody, FrameHeader, FrameKind, Identity, PAGE_LEN, Purpose, ReopenBody, SealBody, Slot,
+    SlotState, Summary, encode_page, slot_offset,
 };
 use crate::identity::Owner;
 use crate::index::{Index, Source};
@@ -242,13 +242,18 @@ impl Copy {
         self.buffer = encode_page(&self.identity, &slot, &self.target.codec);
         let identity = self.identity.clone();
         let body = CompactedBody { identity, replaced_len, lost }.encode();
-        let header = alone(FrameKind::Compacted, &self.target.codec, &body, FrameHeader {
-            incarnation: first.incarnation,
-            generation: first.generation,
-            offset: PAGE_LEN,
-            time_ms: self.options.host.now_ms(),
-            ..BLANK
-        });
+        let header = alone(
+            FrameKind::Compacted,
+            &self.target.codec,
+            &body,
+            FrameHeader {
+                incarnation: first.incarnation,
+                generation: first.generation,
+                offset: PAGE_LEN,
+                time_ms: self.options.host.now_ms(),
+                ..BLANK
+            },
+        );
         self.put(&header, &body)
     }
 
@@ -324,12 +329,12 @@ impl Copy {
         let at = self.written.end;
         let checkpoint = self.index.checkpoint(&self.target, at, last.sequence, self.summary)?;
         let body = checkpoint.encode(&self.target.codec);
-        let header = alone(FrameKind::Checkpoint, &self.target.codec, &body, FrameHeader {
-            offset: at,
-            previous: last.offset,
-            durable_through: 0,
-            ..last
-        });
+        let header = alone(
+            FrameKind::Checkpoint,
+            &self.target.codec,
+            &body,
+            FrameHeader { offset: at, previous: last.offset, durable_through: 0, ..last },
+        );
         let header = FrameHeader { meta_len: 0, flags: 0, batch_before: 0, ..header };
         self.put(&header, &body)?;
         self.checkpoint = at;
@@ -436,7 +441,9 @@ fn first_frame(source: &Source, end: u64) -> Result<FrameHeader> {
         match scanner.step()? {
             Step::Frame(frame) => return Ok(frame.header),
             Step::Claim(_) => {}
-            Step::End(_) => return Err(Error::invalid(&source.path, "there is nothing to compact")),
+            Step::End(_) => {
+                return Err(Error::invalid(&source.path, "there is nothing to compact"));
+            }
         }
     }
 }
@@ -467,9 +474,8 @@ impl Writer {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(self.stranded(&error)),
         }
-        let placed = disk
-            .sync_folder(folder_of(&path))
-            .and_then(|()| disk.open(&path, Access::Write));
+        let placed =
+            disk.sync_folder(folder_of(&path)).and_then(|()| disk.open(&path, Access::Write));
         let file: Arc<dyn Storage> = match placed {
             Ok(file) => file,
             Err(error) => return Err(self.stranded(&error)),
@@ -497,4 +503,3 @@ impl Writer {
         self.set_adopted(copy.checkpoint);
     }
 }
-

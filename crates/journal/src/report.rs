@@ -97,7 +97,11 @@ impl fmt::Display for RepairReport {
         }
         let count = |verdict| self.holes.iter().filter(|hole| hole.verdict == verdict).count();
         let (torn, corrupt) = (count(Verdict::Torn), count(Verdict::Corrupt));
-        write!(f, "{torn} torn and {corrupt} corrupt place(s), {} record(s) lost", self.records_lost())?;
+        write!(
+            f,
+            "{torn} torn and {corrupt} corrupt place(s), {} record(s) lost",
+            self.records_lost()
+        )?;
         if self.more_holes > 0 {
             write!(f, ", and {} more place(s)", self.more_holes)?;
         }

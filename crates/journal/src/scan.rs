@@ -172,21 +172,22 @@ impl Scanner {
                     self.probe = self.dead_from;
                     return Ok(Step::Claim(claim));
                 }
-                Look::Nothing => match self.window.find_magic(at + 1)? {
-                    Some(next) => self.probe = next,
-                    None => {
-                        let examined = self.window.limit().max(self.chain.end);
-                        self.probe = examined;
-                        self.end_dead(examined);
-                        self.dead_from = examined;
-                        return Ok(Step::End(ScanEnd {
-                            examined,
-                            dead: std::mem::take(&mut self.dead),
-                        }));
-                    }
-                },
+                Look::Nothing => {
+                    let Some(next) = self.window.find_magic(at + 1)? else {
+                        return Ok(Step::End(self.end()));
+                    };
+                    self.probe = next;
+                }
             }
         }
+    }
+
+    fn end(&mut self) -> ScanEnd {
+        let examined = self.window.limit().max(self.chain.end);
+        self.probe = examined;
+        self.end_dead(examined);
+        self.dead_from = examined;
+        ScanEnd { examined, dead: std::mem::take(&mut self.dead) }
     }
 
     fn end_dead(&mut self, at: u64) {

@@ -47,7 +47,7 @@ impl Session {
     /// # Errors
     /// See [`Journal::append`](crate::Journal::append); the record comes back with the error.
     pub async fn append(&self, record: impl Into<NewRecord>) -> Result<Appended, Rejected> {
-        self.append_all(vec![record.into()], AppendOptions::default()).await.and_then(first)
+        self.append_all(vec![record.into()], AppendOptions::default()).await.map(first)
     }
 
     /// The blocking twin of [`append`](Self::append).
@@ -55,7 +55,7 @@ impl Session {
     /// # Errors
     /// As there.
     pub fn append_blocking(&self, record: impl Into<NewRecord>) -> Result<Appended, Rejected> {
-        self.append_all_blocking(vec![record.into()], AppendOptions::default()).and_then(first)
+        self.append_all_blocking(vec![record.into()], AppendOptions::default()).map(first)
     }
 
     /// Appends records as one batch: all of them or none. Waits while the inbox is full.
@@ -285,7 +285,7 @@ impl Session {
     }
 }
 
-fn first(mut answers: Vec<Appended>) -> Result<Appended, Rejected> {
-    // One record went in, so one answer came out.
-    Ok(answers.swap_remove(0))
+/// One record went in, so one answer came out.
+fn first(mut answers: Vec<Appended>) -> Appended {
+    answers.swap_remove(0)
 }

@@ -44,12 +44,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self {
-            journal: Options::default(),
-            file_handles_max: 256,
-            threads_max: 8,
-            inbox_max: 1024,
-        }
+        Self { journal: Options::default(), file_handles_max: 256, threads_max: 8, inbox_max: 1024 }
     }
 }
 
@@ -431,9 +426,8 @@ impl Store {
         let names: Vec<SessionName> =
             self.journals()?.into_iter().filter_map(|path| self.name_of(&path)).collect();
         let exactly: Vec<&SessionName> = names.iter().filter(|name| name.id() == text).collect();
-        let begins = |name: &&SessionName| {
-            name.id().starts_with(text) || name.to_string().starts_with(text)
-        };
+        let begins =
+            |name: &&SessionName| name.id().starts_with(text) || name.to_string().starts_with(text);
         let found =
             if exactly.is_empty() { names.iter().filter(begins).collect() } else { exactly };
         match found.as_slice() {

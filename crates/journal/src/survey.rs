@@ -166,10 +166,8 @@ impl Survey {
                     if standing.generation < self.slot_generation
                         && claim.body.replaces == self.slot_generation
                     {
-                        standing = Standing {
-                            generation: self.slot_generation,
-                            ..Standing::default()
-                        };
+                        standing =
+                            Standing { generation: self.slot_generation, ..Standing::default() };
                     }
                     let valid = standing.claim(&claim);
                     visitor.claim(&claim, valid);
@@ -273,9 +271,8 @@ impl Survey {
 
     fn declared_in(&self, first: u64, records: u64) -> u64 {
         let end = first + records;
-        let overlap = |(start, count): &(u64, u64)| {
-            end.min(start + count).saturating_sub(first.max(*start))
-        };
+        let overlap =
+            |(start, count): &(u64, u64)| end.min(start + count).saturating_sub(first.max(*start));
         self.declared.iter().map(overlap).sum::<u64>().min(records)
     }
 
@@ -318,7 +315,10 @@ impl Survey {
         let durable = self.slot.as_ref().map_or(0, |slot| slot.durable_through);
         for one in &self.undecided {
             let of_slot = self.slot.as_ref().is_some_and(|s| s.generation == one.generation);
-            if of_slot && one.end <= durable && let Some(hole) = holes.get_mut(one.hole) {
+            if of_slot
+                && one.end <= durable
+                && let Some(hole) = holes.get_mut(one.hole)
+            {
                 hole.verdict = Verdict::Corrupt;
             }
         }

@@ -19,9 +19,8 @@ pub(crate) fn ring_every_second(bell: &Arc<Bell>) {
         let ticker = Arc::new(Ticker::default());
         let running = Arc::clone(&ticker);
         // Without the thread followers still wake by the system's notices.
-        let _ = std::thread::Builder::new()
-            .name("sj-ticker".to_owned())
-            .spawn(move || run(&running));
+        let _ =
+            std::thread::Builder::new().name("sj-ticker".to_owned()).spawn(move || run(&running));
         ticker
     });
     ticker.bells.lock().push(Arc::downgrade(bell));

@@ -17,8 +17,8 @@ use crate::format::{
     Checkpoint, FrameHeader, FrameKind, HEADER_LEN, Identity, Meta, OpeningBody, Slot, SlotState,
     Summary, slot_offset,
 };
-use crate::identity::Owner;
 use crate::handles::Lease;
+use crate::identity::Owner;
 use crate::index::{Index, Source};
 use crate::locate::{Located, locate, start};
 use crate::options::Options;
@@ -398,7 +398,9 @@ impl Writer {
         let seen = self.look_again()?;
         let tail = self.tail;
         let ours = FrameHeader::decode(&self.buffer, &self.source.codec).ok();
-        if ours.is_some() && seen.frames.first() == ours.as_ref() && ours.map(|f| f.offset) == Some(tail)
+        if ours.is_some()
+            && seen.frames.first() == ours.as_ref()
+            && ours.map(|f| f.offset) == Some(tail)
         {
             self.tail = tail;
             return Ok(true);
@@ -493,7 +495,8 @@ impl Writer {
         self.check()?;
         self.durable = through;
         self.last_sync_ms = self.options.host.now_ms();
-        if let Some((checkpoint, end)) = self.fresh_checkpoint.filter(|(_, end)| *end <= through.offset)
+        if let Some((checkpoint, end)) =
+            self.fresh_checkpoint.filter(|(_, end)| *end <= through.offset)
         {
             debug_assert!(checkpoint < end);
             self.fresh_checkpoint = None;
@@ -509,7 +512,8 @@ impl Writer {
         let attachment = self.source.file.attachment();
         let how = match attachment {
             Ok(Attachment::Attached) => {
-                let len = self.source.file.len().map_err(|e| Error::io(self.path(), "look at", e))?;
+                let len =
+                    self.source.file.len().map_err(|e| Error::io(self.path(), "look at", e))?;
                 if len < self.tail {
                     return Err(self.shortened(self.tail, len));
                 }
@@ -787,9 +791,6 @@ pub(crate) fn control(kind: FrameKind, payload: &[u8], time_ms: i64) -> Draft<'_
 }
 
 /// Lengths were bounded before; what does not fit would not verify when read.
-fn fits<T: TryFrom<u64>>(value: impl TryInto<u64>) -> T
-where
-    T: Default,
-{
+fn fits<T: TryFrom<u64> + Default>(value: impl TryInto<u64>) -> T {
     value.try_into().ok().and_then(|value: u64| T::try_from(value).ok()).unwrap_or_default()
 }

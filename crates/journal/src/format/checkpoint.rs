@@ -126,7 +126,9 @@ impl Checkpoint {
         for value in [records, void_bytes, records_lost, opening] {
             out.extend_from_slice(&value.to_le_bytes());
         }
-        self.runs.iter().for_each(|run| encode_run(run, &mut out));
+        for run in &self.runs {
+            encode_run(run, &mut out);
+        }
         out
     }
 
@@ -165,7 +167,9 @@ fn blocks<T>(
 ) {
     for chunk in entries.chunks(per_block) {
         let start = out.len();
-        chunk.iter().for_each(|entry| put(out, entry));
+        for entry in chunk {
+            put(out, entry);
+        }
         let sum = codec.checksum(&[out.get(start..).unwrap_or_default()]);
         out.extend_from_slice(&sum.to_le_bytes());
     }

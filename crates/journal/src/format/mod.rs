@@ -1,6 +1,10 @@
 //! Bytes to values and back, without I/O. `docs/format.md` is the layout in words; golden files
 //! under the crate's tests hold it.
-#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::arithmetic_side_effects)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::arithmetic_side_effects
+)]
 
 mod checkpoint;
 mod control;
@@ -47,7 +51,9 @@ impl Codec {
     #[must_use]
     pub fn checksum(&self, parts: &[&[u8]]) -> u32 {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.seed);
-        parts.iter().for_each(|part| hasher.update(part));
+        for part in parts {
+            hasher.update(part);
+        }
         hasher.finalize()
     }
 }

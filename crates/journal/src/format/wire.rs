@@ -54,8 +54,9 @@ impl<'a> Fields<'a> {
 
     /// 48 bits: enough for any offset in a file.
     pub(super) fn u48(&mut self) -> Result<u64, Malformed> {
-        let [a, b, c, d, e, f] = self.array()?;
-        Ok(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+        let low = self.u32()?;
+        let high = self.u16()?;
+        Ok(u64::from(high) << 32 | u64::from(low))
     }
 
     /// Bytes behind a length of 16 bits.
@@ -75,8 +76,8 @@ impl<'a> Fields<'a> {
 }
 
 pub(super) fn put_u48(out: &mut Vec<u8>, value: u64) {
-    let [a, b, c, d, e, f, ..] = value.to_le_bytes();
-    out.extend_from_slice(&[a, b, c, d, e, f]);
+    let bytes = value.to_le_bytes();
+    out.extend_from_slice(bytes.first_chunk::<6>().unwrap_or(&[0; 6]));
 }
 
 /// Writes a length of 16 bits and the bytes; what is longer than that is cut.

@@ -150,8 +150,12 @@ impl Disk for LocalDisk {
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn Storage>> {
-        let file =
-            OpenOptions::new().read(true).append(true).create_new(true).mode(FILE_MODE).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(path)?;
         let in_place = open_in_place(path, &file)?;
         Ok(Arc::new(LocalFile::new(path, file, Some(in_place))?))
     }
@@ -215,7 +219,10 @@ fn open_in_place(path: &Path, file: &File) -> io::Result<File> {
     if (a.dev(), a.ino()) == (b.dev(), b.ino()) {
         Ok(second)
     } else {
-        Err(io::Error::new(io::ErrorKind::ResourceBusy, "the file was replaced while it was opened"))
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "the file was replaced while it was opened",
+        ))
     }
 }
 

@@ -69,6 +69,14 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// As the system reports them.
     fn len(&self) -> io::Result<u64>;
 
+    /// Whether there is nothing in it.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    fn is_empty(&self) -> io::Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
     /// Makes everything durable that this file held when the call began.
     ///
     /// # Errors
