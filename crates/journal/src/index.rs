@@ -187,13 +187,12 @@ impl Index {
     }
 
     fn read_stretch(&mut self, source: &Source, run: &Run) -> Result<()> {
-        let chain = Chain::before(run.start, run.before);
-        let mut scanner = source.scanner(chain, run.end);
+        let mut scanner = source.stretch_scanner(run)?;
         loop {
             let frame = match scanner.step()? {
-                Step::Frame(frame) => frame,
+                Step::Frame(frame) if frame.header.offset < run.end => frame,
                 Step::Claim(_) => continue,
-                Step::End(_) => return Ok(()),
+                Step::Frame(_) | Step::End(_) => return Ok(()),
             };
             let body = scanner.body(&frame.header)?;
             self.note_frame(&frame, body);
@@ -311,7 +310,7 @@ impl Index {
 
     /// The table is damaged: reads the whole stretch. What is missing in it may be the key.
     fn key_by_reading(source: &Source, run: &Run, key: &str) -> Result<KeyFound> {
-        let mut scanner = source.scanner(Chain::before(run.start, run.before), run.end);
+        let mut scanner = source.stretch_scanner(run)?;
         let mut seen = run.before;
         let mut hidden = false;
         loop {
@@ -329,6 +328,9 @@ impl Index {
                 }
                 Step::Claim(_) => {}
                 Step::End(_) => break,
+            }
+            if scanner.chain().end >= run.end {
+                break;
             }
         }
         Ok(if hidden || seen < run.last { KeyFound::Hidden } else { KeyFound::Absent })
@@ -393,6 +395,13 @@ impl Source {
     pub(crate) fn scanner(&self, chain: Chain, limit: u64) -> Scanner {
         let file = Arc::clone(&self.file);
         Scanner::up_to(file, Arc::clone(&self.path), self.codec, chain, limit, limit)
+    }
+
+    /// A scan of a run's stretch. It sees what is behind the stretch too: that is where the witness
+    /// of a torn batch at its end stands. Whoever scans stops at the end of the stretch.
+    fn stretch_scanner(&self, run: &Run) -> Result<Scanner> {
+        let len = self.file.len().map_err(|error| Error::io(&self.path, "look at", error))?;
+        Ok(self.scanner(Chain::before(run.start, run.before), len))
     }
 
     /// One block of a run's tables; `None` where the file is too short for it.

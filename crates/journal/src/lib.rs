@@ -1,6 +1,7 @@
 //! session journal
 mod actor;
 mod append;
+mod background;
 mod chain;
 mod error;
 mod follow;

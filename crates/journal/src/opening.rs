@@ -26,8 +26,10 @@ use crate::storage::{Access, Attachment, Filesystem, Storage};
 use crate::survey::{Survey, Visitor};
 use crate::writer::{DurableThrough, Opened, Writer, control};
 
-/// What a takeover needs on a full disk: a claim and an opening with a full report.
-const RESERVED_BYTES: u64 = 16 << 10;
+/// What a takeover needs on a full disk: a claim, and an opening without its report.
+const RESERVED_BYTES: u64 = 4 << 10;
+/// … and what a hole in the report takes.
+const HOLE_BYTES: u64 = 33;
 /// How much is settled at once.
 const SETTLE_CHUNK: u64 = 1 << 20;
 
@@ -84,7 +86,7 @@ pub(crate) fn create(
     info!(path = %path.display(), %name, "created");
     let codec = Codec::new(identity.salt);
     let source = Source { file, path, codec };
-    let chain = chain_of_new(&source)?;
+    let chain = chain_of_new(&source).inspect_err(|_| options.host.retire(&owner))?;
     let writer = Writer::new(Opened {
         index: Index::new(identity.journal, &chain, None),
         source,
@@ -387,7 +389,9 @@ fn take(look: &mut Look, reason: OpenReason, owner: &Owner, options: &Options) -
     if file.attachment().map_err(|e| Error::io(&path, "look at", e))? != Attachment::Attached {
         return Ok(Outcome::Again);
     }
-    file.reserve(RESERVED_BYTES).map_err(|e| Error::io(&path, "reserve room in", e))?;
+    let holes = look.survey.new_holes(u64::MAX).holes.len() as u64;
+    let room = RESERVED_BYTES + holes * HOLE_BYTES;
+    file.reserve(room).map_err(|e| Error::io(&path, "reserve room in", e))?;
 
     let previous = look.survey.standing.clone();
     let generation = previous.generation.max(look.located.slot_generation) + 1;

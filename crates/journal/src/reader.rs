@@ -654,13 +654,16 @@ impl GapBackwards {
         let mut limit = self.behind;
         loop {
             let place = self.view.index.place_before(source, limit)?;
-            let mut scanner =
-                source.scanner(Chain::before(place.offset, place.before), self.behind);
+            // Up to the end of the view: the witness of a torn batch may be what was given last.
+            let chain = Chain::before(place.offset, place.before);
+            let mut scanner = source.scanner(chain, self.view.end);
             loop {
                 match scanner.step()? {
-                    Step::Frame(frame) => self.found.push(frame.header.offset),
+                    Step::Frame(frame) if frame.header.offset < self.behind => {
+                        self.found.push(frame.header.offset);
+                    }
                     Step::Claim(_) => {}
-                    Step::End(_) => break,
+                    Step::Frame(_) | Step::End(_) => break,
                 }
             }
             if !self.found.is_empty() || place.offset <= crate::format::PAGE_LEN {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tracing::{error, warn};
 
+use crate::background::BackgroundSync;
 use crate::chain::Chain;
 use crate::error::{Cause, Error, Result, is_no_space};
 use crate::format::{
@@ -33,6 +34,8 @@ const CHECK_INTERVAL_MS: i64 = 250;
 const ATTEMPTS_MAX: u32 = 1000;
 /// A checkpoint is worth its bytes at closing only behind so much.
 const CLOSING_CHECKPOINT_BYTES: u64 = 64 << 10;
+/// Written appends wait for the disk where so many times `sync_bytes` are not synced.
+const FAR_BEHIND: u64 = 16;
 /// What the buffer keeps for the next append.
 const BUFFER_KEPT: usize = 4 << 20;
 
@@ -114,6 +117,8 @@ pub(crate) struct Writer {
     pub(crate) last_checksum: u32,
     slot_counter: u64,
     checkpoint: u64,
+    /// A sync that is under way, and what will be durable then.
+    under_way: Option<(BackgroundSync, DurableThrough)>,
     /// A checkpoint that waits for a sync: where it begins and ends.
     fresh_checkpoint: Option<(u64, u64)>,
     buffer: Vec<u8>,
@@ -148,6 +153,7 @@ impl Writer {
             last_checksum: opened.last_checksum,
             slot_counter: opened.slot_counter,
             checkpoint: opened.checkpoint,
+            under_way: None,
             fresh_checkpoint: None,
             buffer: Vec::new(),
             finished: None,
@@ -478,11 +484,30 @@ impl Writer {
     /// at its path.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.guard()?;
+        self.await_sync()?;
         if self.durable.offset >= self.chain.end && self.folder_synced {
             return Ok(());
         }
-        let through = DurableThrough { offset: self.chain.end, sequence: self.sequence };
-        if let Err(error) = self.source.file.sync() {
+        let through = self.everything();
+        let result = self.source.file.sync();
+        self.synced(result, through)
+    }
+
+    fn everything(&self) -> DurableThrough {
+        DurableThrough { offset: self.chain.end, sequence: self.sequence }
+    }
+
+    /// Waits for the sync that is under way, if there is one.
+    fn await_sync(&mut self) -> Result<()> {
+        match self.under_way.take() {
+            Some((sync, through)) => self.synced(sync.wait(), through),
+            None => Ok(()),
+        }
+    }
+
+    /// What a sync said.
+    fn synced(&mut self, result: io::Result<()>, through: DurableThrough) -> Result<()> {
+        if let Err(error) = result {
             return Err(self.poison(format!("a sync failed: {error}")));
         }
         if !self.folder_synced {
@@ -494,7 +519,6 @@ impl Writer {
         }
         self.check()?;
         self.durable = through;
-        self.last_sync_ms = self.options.host.now_ms();
         if let Some((checkpoint, end)) =
             self.fresh_checkpoint.filter(|(_, end)| *end <= through.offset)
         {
@@ -502,6 +526,27 @@ impl Writer {
             self.fresh_checkpoint = None;
             self.checkpoint = checkpoint;
             self.write_slot(SlotState::Open);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that written records become durable in time, without waiting for it: unless so
+    /// much is waiting already that the disk cannot follow.
+    fn sync_in_time(&mut self, now_ms: i64) -> Result<()> {
+        let far_behind =
+            self.unsynced_bytes() >= self.options.sync_bytes.saturating_mul(FAR_BEHIND);
+        if self.under_way.as_ref().is_some_and(|(sync, _)| far_behind || sync.is_done()) {
+            self.await_sync()?;
+        }
+        if self.under_way.is_some() || self.unsynced_bytes() == 0 {
+            return Ok(());
+        }
+        let waited = u128::from(now_ms.abs_diff(self.last_sync_ms));
+        if self.unsynced_bytes() >= self.options.sync_bytes
+            || waited >= self.options.sync_interval.as_millis()
+        {
+            self.last_sync_ms = now_ms;
+            self.under_way = Some((BackgroundSync::begin(&self.source.file), self.everything()));
         }
         Ok(())
     }
@@ -570,13 +615,8 @@ impl Writer {
         {
             self.write_checkpoint(now_ms);
         }
-        let waited = u128::from(now_ms.abs_diff(self.last_sync_ms));
-        if self.unsynced_bytes() > 0
-            && (self.unsynced_bytes() >= self.options.sync_bytes
-                || waited >= self.options.sync_interval.as_millis())
-        {
-            let _ = self.sync();
-        }
+        // Its failure shows at the next append.
+        let _ = self.sync_in_time(now_ms);
     }
 
     fn write_checkpoint(&mut self, now_ms: i64) {

@@ -1,0 +1,58 @@
+//! A sync on another thread: written appends go on meanwhile.
+//!
+//! An error of a sync is told once per open file, to whoever asks first. So nobody calls anything
+//! durable before the sync that is under way has answered.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::pool::Pool;
+use crate::storage::Storage;
+
+/// Syncs of so many files are under way at a time, over all owners of this process.
+const THREADS_MAX: usize = 8;
+
+#[derive(Debug, Default)]
+struct Outcome {
+    result: Mutex<Option<io::Result<()>>>,
+    known: Condvar,
+}
+
+/// A sync that is under way.
+#[derive(Debug)]
+pub(crate) struct BackgroundSync(Arc<Outcome>);
+
+impl BackgroundSync {
+    /// Begins to sync what the file holds now.
+    pub(crate) fn begin(file: &Arc<dyn Storage>) -> Self {
+        static POOL: OnceLock<Pool> = OnceLock::new();
+        let outcome = Arc::new(Outcome::default());
+        let (told, file) = (Arc::clone(&outcome), Arc::clone(file));
+        POOL.get_or_init(|| Pool::new(THREADS_MAX)).submit(Box::new(move || {
+            let result = file.sync();
+            // Before the answer: who hears it may rely on the descriptor being closed.
+            drop(file);
+            *told.result.lock() = Some(result);
+            told.known.notify_all();
+        }));
+        Self(outcome)
+    }
+
+    /// Whether it has answered.
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.result.lock().is_some()
+    }
+
+    /// Waits for its answer.
+    pub(crate) fn wait(self) -> io::Result<()> {
+        let mut result = self.0.result.lock();
+        loop {
+            match result.take() {
+                Some(result) => return result,
+                None => self.0.known.wait(&mut result),
+            }
+        }
+    }
+}
