@@ -261,6 +261,9 @@ impl Actor {
     fn turn(self: &Arc<Self>, requests: Vec<Request>) {
         self.last_used.store(self.shared.handles.tick(), Ordering::Relaxed);
         let mut writer = self.writer.lock();
+        if requests.is_empty() && writer.is_parked() {
+            return;
+        }
         if let Err(error) = self.shared.handles.bring_back(self, &mut writer) {
             refuse(requests, &error);
             return;
@@ -319,7 +322,7 @@ impl Actor {
     }
 
     /// Copies on another thread while appends go on here; the rest is copied in a later turn.
-    fn begin_compaction(self: &Arc<Self>, writer: &Writer, reply: Reply<Result<Compaction>>) {
+    fn begin_compaction(self: &Arc<Self>, writer: &mut Writer, reply: Reply<Result<Compaction>>) {
         if let Err(error) = writer.guard() {
             reply.send(Err(error));
             return;

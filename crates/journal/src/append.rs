@@ -58,23 +58,23 @@ impl Writer {
         Ok(appended)
     }
 
-    /// Makes true what the acknowledgement is going to say.
+    /// Makes true what the acknowledgement is going to say: whether it is durable.
     fn settle_acknowledgement(&mut self, durability: Durability, now: i64) -> Result<bool> {
-        match durability {
+        let settled = match durability {
             Durability::Durable => self.sync().map(|()| true),
             Durability::Written => self.check_if_due(now).map(|()| false),
-        }
-        .map_err(|error| self.after_write(&error))
-    }
-
-    /// The bytes are written, so whatever failed then leaves the append unknown, unless it is
-    /// certain that nobody will find them.
-    fn after_write(&self, error: &Error) -> Error {
-        match error.cause() {
-            Cause::Io { .. } => {
-                Error::new(self.path(), Cause::Unknown { why: error.cause().to_string() })
+        };
+        match settled {
+            // Taken over since it was written: it stands before the claim, so it counts. The next
+            // append is told.
+            Err(error) if matches!(error.cause(), Cause::Fenced { .. }) => {
+                Ok(durability == Durability::Durable)
             }
-            _ => error.clone(),
+            // The bytes are in a file, and nobody here can say who will find them.
+            Err(error) if matches!(error.cause(), Cause::Io { .. } | Cause::Detached { .. }) => {
+                Err(Error::new(self.path(), Cause::Unknown { why: error.cause().to_string() }))
+            }
+            settled => settled,
         }
     }
 

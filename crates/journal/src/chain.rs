@@ -130,3 +130,6 @@ impl Chain {
         Measure { missing, first_missing: next, frame_lost }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,6 +118,7 @@ pub enum Cause {
     NoSpace { needed: u64, written: u64, source: Option<io::Error> },
     UnsupportedFilesystem { filesystem: String },
     UnsupportedFormat { found: u32, supported: u32 },
+    UnknownFrame { kind: u8 },
     NotAJournal { why: &'static str },
     NotFound { what: String },
     TooLarge { what: &'static str, bytes: u64, limit: u64 },
@@ -175,7 +176,9 @@ impl Error {
             Cause::NeedsRepair { .. } => ErrorKind::NeedsRepair,
             Cause::NoSpace { .. } => ErrorKind::NoSpace,
             Cause::UnsupportedFilesystem { .. } => ErrorKind::UnsupportedFilesystem,
-            Cause::UnsupportedFormat { .. } => ErrorKind::UnsupportedFormat,
+            Cause::UnsupportedFormat { .. } | Cause::UnknownFrame { .. } => {
+                ErrorKind::UnsupportedFormat
+            }
             Cause::NotAJournal { .. } => ErrorKind::NotAJournal,
             Cause::NotFound { .. } => ErrorKind::NotFound,
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
@@ -296,6 +299,9 @@ impl fmt::Display for Cause {
             }
             Self::UnsupportedFormat { found, supported } => {
                 write!(f, "format {found} is newer than {supported}, the newest known here")
+            }
+            Self::UnknownFrame { kind } => {
+                write!(f, "it holds a frame of kind {kind}, which is not known here")
             }
             Self::NotAJournal { why } => write!(f, "not a session journal: {why}"),
             Self::NotFound { what } | Self::Invalid { what } => write!(f, "{what}"),

@@ -92,6 +92,10 @@ impl Follower {
         let mut bytes = 0;
         for item in self.reader.records_after(&self.mark)?.with_gaps() {
             let item = item?;
+            // What the end of the file lost is told where the next frame measures it.
+            if matches!(&item, Item::Gap(gap) if gap.first > self.reader.last_sequence()) {
+                break;
+            }
             let record_bytes = match &item {
                 Item::Record(record) => Some(record.payload.len()),
                 Item::Gap(_) => None,

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use crate::chain::Chain;
 use crate::error::{Error, Result};
 use crate::format::{
-    Checkpoint, Codec, FrameHeader, FrameKind, HEADER_LEN, KEYS_PER_BLOCK, KeyEntry, Meta, Run,
-    SAMPLES_PER_BLOCK, Sample, Summary, key_block, key_block_at, key_hash, sample_block,
-    sample_block_at,
+    Checkpoint, Codec, FrameHeader, FrameKind, HEADER_LEN, KEYS_PER_BLOCK, KeyEntry, Meta,
+    PAGE_LEN, Run, SAMPLES_PER_BLOCK, Sample, Summary, key_block, key_block_at, key_hash,
+    sample_block, sample_block_at,
 };
 use crate::identity::JournalId;
 use crate::scan::{ChainFrame, Scanner, Step};
@@ -74,6 +74,7 @@ pub(crate) struct Source {
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     journal: JournalId,
+    codec: Codec,
     runs: Vec<Run>,
     recent: Stretch,
     records: u64,
@@ -81,9 +82,14 @@ pub(crate) struct Index {
 
 impl Index {
     /// The index as a checkpoint left it; empty without one.
-    pub(crate) fn new(journal: JournalId, chain: &Chain, checkpoint: Option<&Checkpoint>) -> Self {
+    pub(crate) fn new(
+        journal: JournalId,
+        codec: Codec,
+        chain: &Chain,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Self {
         let runs = checkpoint.map(|checkpoint| checkpoint.runs.clone()).unwrap_or_default();
-        Self { journal, runs, recent: Stretch::new(chain.end, chain.sequence()), records: 0 }
+        Self { journal, codec, runs, recent: Stretch::new(chain.end, chain.sequence()), records: 0 }
     }
 
     /// Takes note of a record in the chain.
@@ -104,10 +110,28 @@ impl Index {
         if frame.measure.missing > 0 {
             self.recent.lossy = true;
         }
-        if frame.header.kind == FrameKind::Record {
-            let key = meta_of(&frame.header, body).and_then(|meta| meta.key);
-            self.note(frame.header.sequence, frame.header.offset, key);
+        match frame.header.kind {
+            FrameKind::Record => {
+                let key = meta_of(&frame.header, body).and_then(|meta| meta.key);
+                self.note(frame.header.sequence, frame.header.offset, key);
+            }
+            FrameKind::Checkpoint => self.adopt(&frame.header, body),
+            _ => {}
         }
+    }
+
+    /// A checkpoint on the way indexes everything before it, and knows keys of records that were
+    /// lost since it was written.
+    fn adopt(&mut self, header: &FrameHeader, body: &[u8]) {
+        let Ok(checkpoint) = Checkpoint::decode(body, &self.codec) else { return };
+        if checkpoint.runs.last().is_some_and(|own| own.checkpoint == header.offset) {
+            self.checkpointed(checkpoint, &Chain::behind(header));
+        }
+    }
+
+    /// Takes note that records were lost here: their keys are not known.
+    pub(crate) fn note_loss(&mut self) {
+        self.recent.lossy = true;
     }
 
     /// Records noted since the last checkpoint.
@@ -181,7 +205,8 @@ impl Index {
         {
             return Ok((checkpoint.samples, checkpoint.keys));
         }
-        let mut again = Self::new(self.journal, &Chain::before(run.start, run.before), None);
+        let chain = Chain::before(run.start, run.before);
+        let mut again = Self::new(self.journal, self.codec, &chain, None);
         again.read_stretch(source, run)?;
         Ok((again.recent.samples, again.recent.keys.into_iter().collect()))
     }
@@ -194,8 +219,11 @@ impl Index {
                 Step::Claim(_) => continue,
                 Step::Frame(_) | Step::End(_) => return Ok(()),
             };
-            let body = scanner.body(&frame.header)?;
-            self.note_frame(&frame, body);
+            // Not the checkpoints within: this makes one table of the whole stretch.
+            if frame.header.kind != FrameKind::Checkpoint {
+                let body = scanner.body(&frame.header)?;
+                self.note_frame(&frame, body);
+            }
         }
     }
 
@@ -248,12 +276,16 @@ impl Index {
 
     /// Where to begin reading to come upon the frame before an offset.
     pub(crate) fn place_before(&self, source: &Source, offset: u64) -> Result<Place> {
-        let found = self.runs.partition_point(|run| run.end < offset);
-        let Some(run) = self.runs.get(found) else {
-            let below = self.recent.samples.partition_point(|sample| sample.offset < offset);
+        if self.recent.start < offset {
             let recent = Place { offset: self.recent.start, before: self.recent.before };
+            let below = self.recent.samples.partition_point(|sample| sample.offset < offset);
             let sample = below.checked_sub(1).and_then(|i| self.recent.samples.get(i));
             return Ok(sample.map_or(recent, place_of));
+        }
+        // The last stretch that begins before it, so that each step back is one.
+        let begin_before = self.runs.partition_point(|run| run.start < offset);
+        let Some(run) = begin_before.checked_sub(1).and_then(|last| self.runs.get(last)) else {
+            return Ok(Place { offset: PAGE_LEN, before: 0 });
         };
         let blocks = (run.samples as usize).div_ceil(SAMPLES_PER_BLOCK);
         for index in (0..blocks).rev() {
@@ -342,7 +374,7 @@ fn count(len: usize) -> u32 {
 }
 
 fn place_of(sample: &Sample) -> Place {
-    Place { offset: sample.offset, before: sample.sequence - 1 }
+    Place { offset: sample.offset, before: sample.sequence.saturating_sub(1) }
 }
 
 fn nearest(samples: &[Sample], sequence: u64, start: Place) -> Place {
@@ -391,10 +423,11 @@ fn key_offsets(source: &Source, run: &Run, hash: u32) -> Result<Option<Vec<u64>>
 }
 
 impl Source {
-    /// A scan up to a limit, below which everything is known to be settled.
+    /// A scan up to a limit at or before the end of a chain that a whole pass has accepted: a batch
+    /// that is not whole and has no witness there was accepted, or the chain would end before it.
     pub(crate) fn scanner(&self, chain: Chain, limit: u64) -> Scanner {
         let file = Arc::clone(&self.file);
-        Scanner::up_to(file, Arc::clone(&self.path), self.codec, chain, limit, limit)
+        Scanner::up_to(file, Arc::clone(&self.path), self.codec, chain, u64::MAX, limit)
     }
 
     /// A scan of a run's stretch. It sees what is behind the stretch too: that is where the witness

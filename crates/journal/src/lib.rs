@@ -1,4 +1,59 @@
-//! session journal
+//! One append-only journal per agent session.
+//!
+//! A journal is one file. One owner at a time appends to it; who that is stands in the file itself,
+//! as a *generation*. Taking a journal over is one append, a compare-and-swap on the generation;
+//! appending is a compare-and-swap on the tail. So there is no lock file, no lease and no
+//! heartbeat: an owner that hangs, or comes back from a stop, is *fenced* at its next append and
+//! told by whom, and what it wrote too late is seen by nobody. Nothing that was written is ever
+//! overwritten or cut off.
+//!
+//! ```
+//! use session_journal::{Journal, NewRecord, Options, Reader, SessionName};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("chat.journal");
+//! let name = SessionName::new(Some("main"), "chat")?;
+//! let mut journal = Journal::create(&path, &name, &Options::default())?;
+//! journal.append(&NewRecord::new(r#"{"role":"user"}"#).kind("message").key("m1"))?;
+//! let again = journal.append(&NewRecord::new(r#"{"role":"user"}"#).key("m1"))?;
+//! assert!(again.duplicate);
+//! journal.close()?;
+//!
+//! let mut journal = Journal::open(&path, &Options::default())?;
+//! journal.append(&NewRecord::new(r#"{"role":"assistant"}"#).parent("m1"))?;
+//! for record in Reader::open(&path)?.records() {
+//!     println!("{:?}", record?.payload);
+//! }
+//! # journal.close()?; Ok(()) }
+//! ```
+//!
+//! # What survives when an append returns
+//!
+//! | | the process is killed | power is lost | the disk is full | a sync fails |
+//! |---|---|---|---|---|
+//! | [`Durability::Durable`] | stored | stored | `NoSpace`, not stored, the owner goes on | `Unknown`: open again and look |
+//! | [`Durability::Written`] | stored | the last second or few MiB may go | the same | the next append says so |
+//!
+//! A batch is stored whole or not at all. A record with a key is stored once, however often its
+//! append is tried.
+//!
+//! # Where to begin
+//!
+//! - [`Journal`]: the synchronous owner of one file.
+//! - [`Store`] and [`Session`]: a folder of journals and clonable async handles, many producers on
+//!   one session; [`Session::mark`] and [`Expect`] for turns that think while others write.
+//! - [`Reader`] and [`Follower`]: forwards, backwards, by sequence, by key, along the parents, and
+//!   as it grows; read-only, beside a living writer, from any process.
+//! - [`info`], [`verify`], [`history`]: who owns a journal, whether it is sound, what happened to it.
+//! - [`ErrorKind`]: what can go wrong, and its stable codes.
+//!
+//! # What it stands on
+//!
+//! Appends to one file by several processes are ordered by the kernel (`O_APPEND` on a local file
+//! system), what is written is seen by every reader, and `fdatasync` does what it says. On network
+//! and FUSE file systems opening for writing is refused. Linux is what is tested.
+
 mod actor;
 mod append;
 mod background;

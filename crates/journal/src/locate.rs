@@ -9,6 +9,7 @@ use crate::format::{
     Checkpoint, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN, Identity, IdentityFault,
     PAGE_LEN, SLOT_LEN, Slot, decode_identity, slot_offset,
 };
+use crate::index::Index;
 use crate::storage::Storage;
 use crate::window::{CHUNK, Window};
 
@@ -143,6 +144,12 @@ pub(crate) fn start(file: &dyn Storage, path: &Path, located: &Located) -> Resul
         return Ok(from_zero);
     }
     Ok(Start { chain: Chain::behind(&header), checkpoint: Some(checkpoint) })
+}
+
+/// The index as it is where a scan begins.
+pub(crate) fn index_at(located: &Located, start: &Start) -> Index {
+    let (journal, codec) = (located.identity.journal, located.codec);
+    Index::new(journal, codec, &start.chain, start.checkpoint.as_ref())
 }
 
 /// Reads one frame at its own offset, verified; `None` where there is none.

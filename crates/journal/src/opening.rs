@@ -10,11 +10,11 @@ use crate::chain::Chain;
 use crate::error::{Cause, Error, Result, is_no_space};
 use crate::format::{
     ClaimBody, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN, Identity, OpeningBody,
-    PAGE_LEN, Slot, SlotState, Summary, encode_page,
+    PAGE_LEN, Slot, SlotState, Summary, encode_identity, encode_page,
 };
 use crate::identity::{JournalId, Liveness, Owner};
 use crate::index::{Index, Source};
-use crate::locate::{Located, Start, locate, start};
+use crate::locate::{Located, Start, index_at, locate, start};
 use crate::name::SessionName;
 use crate::options::Options;
 use crate::position::Generation;
@@ -88,7 +88,7 @@ pub(crate) fn create(
     let source = Source { file, path, codec };
     let chain = chain_of_new(&source).inspect_err(|_| options.host.retire(&owner))?;
     let writer = Writer::new(Opened {
-        index: Index::new(identity.journal, &chain, None),
+        index: Index::new(identity.journal, codec, &chain, None),
         source,
         identity,
         options: options.clone(),
@@ -278,7 +278,6 @@ fn look(path: &Arc<Path>, options: &Options) -> Result<Look> {
     let file = options.disk.open(path, Access::Write);
     let file = file.map_err(|e| Error::io(path, "open", e))?;
     let located = locate(&file, path)?;
-    fill_header_page(&file, path)?;
     let start = if options.full_scan {
         Start { chain: Chain::empty(), checkpoint: None }
     } else {
@@ -287,7 +286,7 @@ fn look(path: &Arc<Path>, options: &Options) -> Result<Look> {
     let checkpoint = start.checkpoint.as_ref().map_or(0, |_| start.chain.last_offset());
     let source = Source { file, path: Arc::clone(path), codec: located.codec };
     let mut survey = Survey::new(&source.file, path, &located, &start);
-    let mut index = Index::new(located.identity.journal, &start.chain, start.checkpoint.as_ref());
+    let mut index = index_at(&located, &start);
     survey.pass(&mut index)?;
     Ok(Look { source, located, survey, index, checkpoint })
 }
@@ -396,9 +395,14 @@ fn take(look: &mut Look, reason: OpenReason, owner: &Owner, options: &Options) -
     let previous = look.survey.standing.clone();
     let generation = previous.generation.max(look.located.slot_generation) + 1;
     let inherited = look.survey.durable_through;
+    fill_header_page(&file, &path)?;
     let claim = write_claim(look, generation, owner, options)?;
 
     look.survey.pass(&mut look.index)?;
+    if look.survey.seal.is_some() {
+        // Sealed since we looked: what we claimed goes with the file.
+        return Ok(Outcome::Again);
+    }
     let standing = &look.survey.standing;
     if standing.generation != generation || standing.claim != Some((claim.at, owner.incarnation)) {
         return Ok(Outcome::Lost(lost(look, options)));
@@ -415,8 +419,22 @@ fn take(look: &mut Look, reason: OpenReason, owner: &Owner, options: &Options) -
     let mut report = look.survey.new_holes(claim.at);
     report.header_damaged = look.located.header_damaged;
     report.settled_bytes = settled;
+    if report.header_damaged {
+        restore_identity(look)?;
+    }
+    if look.survey.lost_at_end() > 0 {
+        look.index.note_loss();
+    }
     announce(&path, reason, generation, &report);
     open_generation(look, reason, owner, options, &previous, &claim, report)
+}
+
+/// Writes the identity into the header page again, as the frames repeat it: the same bytes that
+/// stood there. The slots are not touched.
+fn restore_identity(look: &Look) -> Result<()> {
+    let bytes = encode_identity(&look.located.identity);
+    let restored = look.source.file.write_at(0, &bytes);
+    restored.map_err(|e| Error::io(&look.source.path, "restore the header page of", e))
 }
 
 fn lost(look: &Look, options: &Options) -> Error {
@@ -561,6 +579,9 @@ fn open_generation(
     }
     writer.summary.opening = landed.start;
     writer.write_slot(SlotState::Open);
+    if reason != OpenReason::Released {
+        writer.sweep();
+    }
     let opening = Opening {
         generation: Generation::new(writer.generation),
         previous_generation: Generation::new(previous.generation),

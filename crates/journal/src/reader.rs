@@ -11,7 +11,7 @@ use crate::error::{Cause, Error, Result};
 use crate::format::{FrameHeader, FrameKind, Identity, Purpose};
 use crate::identity::JournalId;
 use crate::index::{Index, KeyFound, Source, meta_of};
-use crate::locate::{Located, Start, locate, read_frame, start};
+use crate::locate::{Located, Start, index_at, locate, read_frame, start};
 use crate::name::SessionName;
 use crate::position::{Generation, Offset, Sequence};
 use crate::record::{Gap, Mark, Record, Verdict};
@@ -59,6 +59,9 @@ struct View {
     end: u64,
     last_offset: u64,
     last: u64,
+    records: u64,
+    /// Records behind the end that a slot knows were durable.
+    lost_at_end: u64,
     last_checksum: u32,
     durable: u64,
     declared: Vec<(u64, u64)>,
@@ -94,9 +97,11 @@ impl Reader {
         path: Arc<Path>,
     ) -> Result<Self> {
         let mut survey = Survey::new(&source.file, &path, located, start);
-        let mut index =
-            Index::new(located.identity.journal, &start.chain, start.checkpoint.as_ref());
+        let mut index = index_at(located, start);
         survey.pass(&mut index)?;
+        if survey.lost_at_end() > 0 {
+            index.note_loss();
+        }
         let view = View::new(source, located.identity.clone(), &survey, &index)?;
         Ok(Self { view: Arc::new(view), survey, index, disk, path, replacements: 0 })
     }
@@ -269,7 +274,13 @@ impl Reader {
     /// # Errors
     /// `Io`.
     pub fn last(&self, n: u64) -> Result<Records> {
-        let from = self.view.last.saturating_sub(n) + 1;
+        let mut from = self.view.last.saturating_sub(n) + 1;
+        if self.view.records < self.view.last && n > 0 {
+            // Sequences are missing somewhere: count records.
+            for item in self.backwards().with_gaps().take_records(n) {
+                from = item?.sequence.get();
+            }
+        }
         self.records_from(Sequence::new(from))
     }
 
@@ -284,7 +295,7 @@ impl Reader {
     /// # Errors
     /// `Corrupt` where it is lost; `Io`.
     pub fn get(&self, sequence: Sequence) -> Result<Option<Record>> {
-        if sequence.get() == 0 || sequence.get() > self.view.last {
+        if sequence.get() == 0 || sequence.get() > self.view.last + self.view.lost_at_end {
             return Ok(None);
         }
         self.records_from(sequence)?.next().transpose()
@@ -335,6 +346,8 @@ impl View {
             end: chain.end,
             last_offset: chain.last_offset(),
             last,
+            records: survey.summary.records,
+            lost_at_end: survey.lost_at_end(),
             last_checksum,
             durable: survey.durable_through,
         })
@@ -351,6 +364,10 @@ impl View {
         self.declared
             .iter()
             .any(|(start, count)| *start <= first && first + records <= start + count)
+    }
+
+    fn gap_at_end(&self, first: u64, records: u64) -> Gap {
+        Gap { verdict: Verdict::Corrupt, ..self.gap(first, records, self.end, self.end) }
     }
 
     fn gap(&self, first: u64, records: u64, offset: u64, end: u64) -> Gap {
@@ -417,6 +434,7 @@ pub struct GapRecords {
     from: u64,
     /// A record that waits behind a gap that was just given.
     waiting: Option<Record>,
+    ended: bool,
 }
 
 impl std::fmt::Debug for Records {
@@ -435,7 +453,7 @@ impl Records {
     fn new(view: Arc<View>, chain: Chain, from: Sequence) -> Self {
         // A whole pass has accepted everything below the end of the view.
         let scanner = view.source.scanner(chain, view.end);
-        let gaps = GapRecords { view, scanner, from: from.get(), waiting: None };
+        let gaps = GapRecords { view, scanner, from: from.get(), waiting: None, ended: false };
         Self { gaps, done: false }
     }
 
@@ -477,7 +495,7 @@ impl GapRecords {
             let frame = match self.scanner.step()? {
                 Step::Frame(frame) => frame,
                 Step::Claim(_) => continue,
-                Step::End(_) => return Ok(None),
+                Step::End(_) => return Ok(self.gap_at_end().map(Item::Gap)),
             };
             if frame.header.sequence < self.from {
                 continue;
@@ -490,6 +508,16 @@ impl GapRecords {
                 return Ok(Some(Item::Gap(gap)));
             }
         }
+    }
+
+    /// What the end of the file lost, told once.
+    fn gap_at_end(&mut self) -> Option<Gap> {
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        let first = (self.view.last + 1).max(self.from);
+        let records = (self.view.last + 1 + self.view.lost_at_end).saturating_sub(first);
+        (records > 0).then(|| self.view.gap_at_end(first, records))
     }
 
     fn gap_before(&self, frame: &ChainFrame, before: u64) -> Option<Gap> {
@@ -532,6 +560,7 @@ pub struct GapBackwards {
     /// Frames that were found by reading forwards, in file order.
     found: Vec<u64>,
     waiting: Option<Record>,
+    begun: bool,
 }
 
 impl Backwards {
@@ -542,6 +571,7 @@ impl Backwards {
             expected: view.last,
             found: Vec::new(),
             waiting: None,
+            begun: false,
             view,
         };
         Self { gaps, done: false }
@@ -584,10 +614,24 @@ impl Iterator for GapBackwards {
 }
 
 impl GapBackwards {
+    /// So many records, without the gaps.
+    fn take_records(self, n: u64) -> impl Iterator<Item = Result<Record>> {
+        let records = self.filter_map(|item| match item {
+            Ok(Item::Record(record)) => Some(Ok(record)),
+            Ok(Item::Gap(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        records.take(usize::try_from(n).unwrap_or(usize::MAX))
+    }
+
     fn step(&mut self) -> Result<Option<Item>> {
         loop {
             if let Some(record) = self.waiting.take() {
                 return Ok(Some(Item::Record(record)));
+            }
+            if !std::mem::replace(&mut self.begun, true) && self.view.lost_at_end > 0 {
+                let gap = self.view.gap_at_end(self.view.last + 1, self.view.lost_at_end);
+                return Ok(Some(Item::Gap(gap)));
             }
             let Some((header, body)) = self.frame_before()? else {
                 return Ok(self.gap_to(0, crate::format::PAGE_LEN).map(Item::Gap));
@@ -597,7 +641,7 @@ impl GapBackwards {
             self.expected = header.sequence;
             if header.kind == FrameKind::Record {
                 self.waiting = record_of(&header, &Bytes::from(body));
-                self.expected -= 1;
+                self.expected = self.expected.saturating_sub(1);
             }
             if let Some(gap) = gap {
                 return Ok(Some(Item::Gap(gap)));

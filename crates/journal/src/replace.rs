@@ -5,7 +5,7 @@
 //! new file. Whoever meets a seal finishes what it names, so a crash at any step leaves a journal
 //! that opens.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,7 +104,7 @@ fn reopen(source: &Source, survey: &Survey, owner: &Owner, options: &Options) ->
     let chain = survey.chain.clone();
     let mut writer = Writer::new(Opened {
         source: source.clone(),
-        index: Index::new(located.identity.journal, &chain, None),
+        index: Index::new(located.identity.journal, source.codec, &chain, None),
         identity: located.identity,
         options: options.clone(),
         owner: owner.clone(),
@@ -212,7 +212,7 @@ impl Copy {
         let file = options.disk.create_new(&path).map_err(|e| Error::io(&path, "create", e))?;
         let target = Source { file, path: Arc::from(path.as_path()), codec: source.codec };
         let mut copy = Self {
-            index: Index::new(identity.journal, &Chain::empty(), None),
+            index: Index::new(identity.journal, source.codec, &Chain::empty(), None),
             source,
             options: options.clone(),
             path,
@@ -420,6 +420,31 @@ fn successor_path(
     Ok(folder_of(path).join(name))
 }
 
+impl Writer {
+    /// Removes copies of this journal that compactions left behind which were killed. Failures
+    /// cost room, nothing else.
+    pub(crate) fn sweep(&mut self) {
+        let disk = Arc::clone(&self.options.disk);
+        let folder = folder_of(&self.source.path).to_owned();
+        let Ok(_names) = disk.lock_folder(&folder) else { return };
+        let begin = format!(".{}.", self.identity.journal);
+        let is_copy = |name: &OsString| {
+            let name = name.to_string_lossy();
+            name.starts_with(&begin) && name.ends_with(".compact")
+        };
+        let Ok(names) = disk.names(&folder) else { return };
+        let copies: Vec<OsString> = names.into_iter().filter(is_copy).collect();
+        // Only an owner compacts. While we are it, what was there before we looked is nobody's.
+        if copies.is_empty() || self.still_owns().is_err() {
+            return;
+        }
+        for copy in copies {
+            info!(path = %self.path().display(), ?copy, "removing what a compaction left behind");
+            let _ = disk.remove(&folder.join(copy));
+        }
+    }
+}
+
 /// Records that are missing in the original, as ranges.
 fn lost_ranges(source: &Source, end: u64) -> Result<Vec<(u64, u64)>> {
     let mut scanner = source.scanner(Chain::empty(), end);
@@ -450,7 +475,8 @@ fn first_frame(source: &Source, end: u64) -> Result<FrameHeader> {
 
 impl Writer {
     /// Begins a compaction; the copy goes on while this owner appends.
-    pub(crate) fn begin_copy(&self) -> impl FnOnce() -> Result<Copy> + Send + use<> {
+    pub(crate) fn begin_copy(&mut self) -> impl FnOnce() -> Result<Copy> + Send + use<> {
+        self.sweep();
         let (source, identity) = (self.source.clone(), self.identity.clone());
         let (owner, options, end) = (self.owner.clone(), self.options.clone(), self.chain.end);
         move || Copy::begin(source, &identity, &owner, &options, end)
@@ -480,6 +506,10 @@ impl Writer {
             Ok(file) => file,
             Err(error) => return Err(self.stranded(&error)),
         };
+        let there = locate(&file, &path)?;
+        if there.identity.compactions != copy.identity.compactions {
+            return Err(self.stranded(&std::io::Error::other("the copy was removed")));
+        }
         self.adopt(file, &copy);
         self.check()?;
         let records = self.summary.records;

@@ -6,10 +6,10 @@
 //! from its start, and only a self-placed frame behind it makes it dead.
 //!
 //! **Batches.** A frame counts only if its whole batch is there. Where a batch is not whole, the
-//! next self-placed frame behind it is the witness: its `previous` says whether its writer still
-//! had the batch (then it was damaged since, and its sound frames count) or did not (then it was
-//! torn, and nothing of it counts). Without a witness it counts only where it ends below what is
-//! known to be durable.
+//! next self-placed frame behind it is the witness: its `previous` (or, where that points at
+//! something that is lost as well, its sequence) says whether its writer still had the batch (then
+//! it was damaged since, and its sound frames count) or did not (then it was torn, and nothing of
+//! it counts). Without a witness it counts only where it ends below what is known to be durable.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::chain::{Chain, Measure};
 use crate::error::{Cause, Error, Result};
-use crate::format::{ClaimBody, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN};
+use crate::format::{ClaimBody, Codec, FrameHeader, FrameKind, HEADER_LEN};
 use crate::storage::Storage;
 use crate::window::{CHUNK, Window};
 
@@ -153,11 +153,7 @@ impl Scanner {
     pub(crate) fn step(&mut self) -> Result<Step> {
         self.find().map_err(|fault| match fault {
             Fault::Io(error) => Error::io(&self.path, "read", error),
-            Fault::NewerKind(kind) => {
-                let found = u32::from(kind) << 16 | u32::from(FORMAT_VERSION);
-                let supported = u32::from(FORMAT_VERSION);
-                Error::new(&self.path, Cause::UnsupportedFormat { found, supported })
-            }
+            Fault::NewerKind(kind) => Error::new(&self.path, Cause::UnknownFrame { kind }),
         })
     }
 
@@ -255,7 +251,7 @@ impl Scanner {
             return Ok(true);
         }
         let counts = match self.witness(header)? {
-            Some(previous) => previous >= first,
+            Some(witness) => witness.had(first, end),
             None => end <= self.durable,
         };
         self.judged = Some(Judged { first, end, counts });
@@ -275,20 +271,40 @@ impl Scanner {
         Ok(at == end)
     }
 
-    /// What the next self-placed frame behind the batch had before it.
-    fn witness(&mut self, of: &FrameHeader) -> io::Result<Option<u64>> {
+    /// The next self-placed frame behind the batch.
+    fn witness(&mut self, of: &FrameHeader) -> io::Result<Option<Witness>> {
         let mut at = of.end();
+        let mut highest = of.sequence;
         while let Some(next) = self.window.find_magic(at)? {
             at = next + 1;
-            if let Some(frame) = self.sound_frame(next)?
-                && frame.kind != FrameKind::Claim
-                && !is_of_batch(&frame, of)
-                && frame.generation >= of.generation
-            {
-                return Ok(Some(frame.previous));
+            let Some(frame) = self.sound_frame(next)? else { continue };
+            if is_of_batch(&frame, of) {
+                highest = highest.max(frame.sequence);
+            } else if frame.kind != FrameKind::Claim && frame.generation >= of.generation {
+                return Ok(Some(Witness { frame, highest }));
             }
         }
         Ok(None)
+    }
+}
+
+/// The first sound frame behind a batch that is not whole.
+struct Witness {
+    frame: FrameHeader,
+    /// The highest sequence among the sound frames of the batch.
+    highest: u64,
+}
+
+impl Witness {
+    /// Whether its writer had the batch, which begins and ends here, in the chain before it.
+    fn had(&self, first: u64, end: u64) -> bool {
+        if self.frame.previous < end {
+            return self.frame.previous >= first;
+        }
+        // What it had right before it is lost as well. A sequence that was used twice proves that
+        // the batch was torn; otherwise there is nothing that its frames could stand in the way of.
+        let taken = u64::from(self.frame.kind == FrameKind::Record);
+        self.frame.sequence.saturating_sub(taken) >= self.highest
     }
 }
 

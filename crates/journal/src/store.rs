@@ -1,6 +1,6 @@
 //! A folder of journals: names, listing, one actor per session, file handles bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -88,6 +88,8 @@ struct Inner {
     shared: Arc<Shared>,
     /// Sessions that this process has open. Opening one again gives the same actor.
     open: Mutex<HashMap<PathBuf, Arc<Mutex<Weak<Actor>>>>>,
+    /// Agents whose folders are known to be durable.
+    settled: Mutex<HashSet<String>>,
 }
 
 /// A session in a listing: what its header page tells. Counts and times are as of its last
@@ -137,7 +139,12 @@ impl Store {
             pid: options.journal.host.pid(),
             journal: options.journal,
         };
-        let inner = Inner { dir, shared: Arc::new(shared), open: Mutex::default() };
+        let inner = Inner {
+            dir,
+            shared: Arc::new(shared),
+            open: Mutex::default(),
+            settled: Mutex::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -251,10 +258,8 @@ impl Store {
         let path = self.path_of(name);
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
-            // The agent's folder must be as durable as what is in it.
-            let synced = options.disk.sync_folder(&self.inner.dir);
-            synced.map_err(|e| Error::io(&self.inner.dir, "sync", e))?;
         }
+        self.settle_folder(name, options)?;
         let place = self.place(&path);
         let mut actor = place.lock();
         self.start(&mut actor, || opening::create(&path, name, options))
@@ -275,6 +280,7 @@ impl Store {
     /// As [`open_session`](Self::open_session).
     pub fn open_session_with(&self, name: &SessionName, options: &Options) -> Result<Session> {
         let path = self.path_of(name);
+        self.settle_folder(name, options)?;
         let place = self.place(&path);
         let mut actor = place.lock();
         match actor.upgrade().filter(|actor| !actor.is_finished()) {
@@ -299,6 +305,18 @@ impl Store {
                 created => return created,
             }
         }
+    }
+
+    /// The folder of an agent must be as durable as what is in it: once per process.
+    fn settle_folder(&self, name: &SessionName, options: &Options) -> Result<()> {
+        let Some(agent) = name.agent() else { return Ok(()) };
+        if self.inner.settled.lock().contains(agent) {
+            return Ok(());
+        }
+        let synced = options.disk.sync_folder(&self.inner.dir);
+        synced.map_err(|e| Error::io(&self.inner.dir, "sync", e))?;
+        self.inner.settled.lock().insert(agent.to_owned());
+        Ok(())
     }
 
     /// Where the actor of a path is kept. Its lock is held while the journal is opened, so two

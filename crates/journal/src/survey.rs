@@ -217,7 +217,12 @@ impl Survey {
         self.durable_through = self.durable_through.max(header.durable_through);
         self.last_frame_ms = header.time_ms;
         self.note_holes(frame);
-        self.decide(header.generation, header.durable_through);
+        let opening = (header.kind == FrameKind::Opening).then(|| OpeningBody::decode(body).ok());
+        let opening = opening.flatten();
+        if let Some(opening) = &opening {
+            self.note_reported(&opening.report);
+        }
+        self.decide(header, opening.is_some());
         self.seal = None;
         match header.kind {
             FrameKind::Record => {
@@ -226,8 +231,7 @@ impl Survey {
             }
             FrameKind::Opening => {
                 self.summary.opening = header.offset;
-                if let Ok(opening) = OpeningBody::decode(body) {
-                    self.note_reported(&opening.report);
+                if let Some(opening) = opening {
                     standing.owner = Some(opening.owner);
                 }
             }
@@ -247,12 +251,15 @@ impl Survey {
         self.summary.records_lost += missing;
         let mut dead = frame.dead.clone();
         if dead.is_empty() && missing > 0 {
-            dead.push(Stretch { start: frame.header.offset, end: frame.header.offset });
+            let at = frame.header.offset - frame.skipped;
+            dead.push(Stretch { start: at, end: at });
         }
-        let mut lost = missing;
-        let mut first = Some(measure.first_missing);
+        // What is missing was where the frame's writer had the one before it.
+        let previous = frame.header.previous;
+        let held = dead.iter().position(|s| s.start <= previous && previous < s.end);
+        let held = held.unwrap_or(dead.len().saturating_sub(1));
         for (i, stretch) in dead.iter().enumerate() {
-            if i == 0 && (missing > 0 || measure.frame_lost) {
+            if i == held && (missing > 0 || measure.frame_lost) {
                 self.undecided.push(Undecided {
                     hole: self.holes.len(),
                     end: stretch.end,
@@ -263,8 +270,8 @@ impl Survey {
                 offset: Offset::new(stretch.start),
                 bytes: stretch.end - stretch.start,
                 verdict: Verdict::Torn,
-                first: Sequence::new(first.take().unwrap_or(frame.header.sequence)),
-                records_lost: std::mem::take(&mut lost),
+                first: Sequence::new(measure.first_missing),
+                records_lost: if i == held { missing } else { 0 },
             });
         }
     }
@@ -276,18 +283,19 @@ impl Survey {
         self.declared.iter().map(overlap).sum::<u64>().min(records)
     }
 
-    /// What was synced by an owner that still had it was there: it is corrupt, not torn.
-    fn decide(&mut self, generation: u64, durable_through: u64) {
-        let holes = &mut self.holes;
+    /// What was synced by an owner that still had it was there: it is corrupt, not torn. An opening
+    /// of a later generation still had what it does not report.
+    fn decide(&mut self, frame: &FrameHeader, opens: bool) {
+        let (holes, reported) = (&mut self.holes, &self.reported);
         self.undecided.retain(|one| {
-            if one.generation != generation {
-                return false;
-            }
-            let durable = one.end <= durable_through;
-            if durable && let Some(hole) = holes.get_mut(one.hole) {
+            let Some(hole) = holes.get_mut(one.hole) else { return false };
+            let had = one.generation == frame.generation
+                || (opens && !reported.contains(&(hole.offset.get(), hole.bytes)));
+            let durable = had && one.end <= frame.durable_through;
+            if durable {
                 hole.verdict = Verdict::Corrupt;
             }
-            !durable
+            one.generation == frame.generation && !durable
         });
     }
 
@@ -332,7 +340,7 @@ impl Survey {
         let cut = self.slot.as_ref().is_some_and(|slot| slot.durable_through > self.chain.end);
         let mut dead = self.tail_dead.clone();
         if cut && dead.is_empty() {
-            let end = self.chain.end.min(self.examined);
+            let end = self.chain.end;
             dead.push(Stretch { start: end, end });
         }
         let hole = |(i, stretch): (usize, &Stretch)| Hole {
@@ -354,7 +362,11 @@ impl Survey {
     /// The holes before `limit` that nobody has reported yet.
     pub(crate) fn new_holes(&self, limit: u64) -> RepairReport {
         let mut holes: Vec<Hole> = self.all_holes();
-        holes.retain(|hole| hole.offset.get() < limit && !self.is_reported(hole));
+        holes.retain(|hole| {
+            let before =
+                hole.offset.get() < limit || (hole.bytes == 0 && hole.offset.get() == limit);
+            before && !self.is_reported(hole)
+        });
         let more_holes = holes.len().saturating_sub(RepairReport::HOLES_MAX) as u64;
         holes.truncate(RepairReport::HOLES_MAX);
         RepairReport { holes, more_holes, ..RepairReport::default() }

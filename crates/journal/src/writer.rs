@@ -110,7 +110,8 @@ pub(crate) struct Writer {
     unsettled: bool,
     pub(crate) durable: DurableThrough,
     folder_synced: bool,
-    last_sync_ms: i64,
+    /// Since when there is something to sync.
+    unsynced_since_ms: i64,
     last_check_ms: i64,
     pub(crate) index: Index,
     pub(crate) summary: Summary,
@@ -146,7 +147,7 @@ impl Writer {
             unsettled: opened.unsettled,
             durable: opened.durable,
             folder_synced: false,
-            last_sync_ms: now,
+            unsynced_since_ms: now,
             last_check_ms: now,
             index: opened.index,
             summary: opened.summary,
@@ -325,6 +326,9 @@ impl Writer {
         bytes: u64,
     ) {
         let Some(last) = last else { return };
+        if self.unsynced_bytes() == 0 {
+            self.unsynced_since_ms = self.options.host.now_ms();
+        }
         self.summary.void_bytes += self.tail - self.chain.end;
         let mut at = self.tail;
         for draft in batches[..stored].iter().copied().flatten() {
@@ -489,8 +493,8 @@ impl Writer {
             return Ok(());
         }
         let through = self.everything();
-        let result = self.source.file.sync();
-        self.synced(result, through)
+        let result = if self.unsynced_bytes() > 0 { self.source.file.sync() } else { Ok(()) };
+        self.synced_and_checked(result, through)
     }
 
     fn everything(&self) -> DurableThrough {
@@ -505,6 +509,24 @@ impl Writer {
         }
     }
 
+    /// What is durable now, and its name with it; then whether it is still the file at its path.
+    /// `Fenced` from here means that everything asked for is durable, and stands before the claim.
+    fn synced_and_checked(
+        &mut self,
+        result: io::Result<()>,
+        through: DurableThrough,
+    ) -> Result<()> {
+        self.synced(result, through)?;
+        self.check()?;
+        if let Some((checkpoint, _)) =
+            self.fresh_checkpoint.take_if(|(_, end)| *end <= self.durable.offset)
+        {
+            self.checkpoint = checkpoint;
+            self.write_slot(SlotState::Open);
+        }
+        Ok(())
+    }
+
     /// What a sync said.
     fn synced(&mut self, result: io::Result<()>, through: DurableThrough) -> Result<()> {
         if let Err(error) = result {
@@ -517,16 +539,7 @@ impl Writer {
             }
             self.folder_synced = true;
         }
-        self.check()?;
         self.durable = through;
-        if let Some((checkpoint, end)) =
-            self.fresh_checkpoint.filter(|(_, end)| *end <= through.offset)
-        {
-            debug_assert!(checkpoint < end);
-            self.fresh_checkpoint = None;
-            self.checkpoint = checkpoint;
-            self.write_slot(SlotState::Open);
-        }
         Ok(())
     }
 
@@ -535,17 +548,19 @@ impl Writer {
     fn sync_in_time(&mut self, now_ms: i64) -> Result<()> {
         let far_behind =
             self.unsynced_bytes() >= self.options.sync_bytes.saturating_mul(FAR_BEHIND);
-        if self.under_way.as_ref().is_some_and(|(sync, _)| far_behind || sync.is_done()) {
-            self.await_sync()?;
+        if let Some((sync, through)) =
+            self.under_way.take_if(|(sync, _)| far_behind || sync.is_done())
+        {
+            self.synced_and_checked(sync.wait(), through)?;
         }
         if self.under_way.is_some() || self.unsynced_bytes() == 0 {
             return Ok(());
         }
-        let waited = u128::from(now_ms.abs_diff(self.last_sync_ms));
+        let waited = u128::from(now_ms.abs_diff(self.unsynced_since_ms));
         if self.unsynced_bytes() >= self.options.sync_bytes
             || waited >= self.options.sync_interval.as_millis()
         {
-            self.last_sync_ms = now_ms;
+            self.unsynced_since_ms = now_ms;
             self.under_way = Some((BackgroundSync::begin(&self.source.file), self.everything()));
         }
         Ok(())
@@ -576,6 +591,12 @@ impl Writer {
         error!(path = %self.path().display(), how, "detached");
         let error = Error::new(self.path(), Cause::Detached { how });
         Err(self.finish(error))
+    }
+
+    /// Nobody has taken the journal, as far as the file says now.
+    pub(crate) fn still_owns(&mut self) -> Result<()> {
+        let seen = self.look_again()?;
+        self.judge(&seen, None)
     }
 
     fn verify_last_frame(&mut self) -> Result<()> {
@@ -693,7 +714,11 @@ impl Writer {
     /// Gives the descriptors back. Closing a file loses what the system has to say of writes that
     /// fail later, so everything is synced first (H26).
     pub(crate) fn park(&mut self) {
-        if self.parked || self.finished.is_some() || self.sync().is_err() {
+        if self.parked || self.finished.is_some() {
+            return;
+        }
+        let settled = self.unsynced_bytes() == 0 && self.under_way.is_none();
+        if !settled && self.sync().is_err() {
             return;
         }
         self.give_descriptors_back();

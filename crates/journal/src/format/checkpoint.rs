@@ -147,10 +147,10 @@ impl Checkpoint {
             key_block(bytes, codec)
         })?;
         let summary = Summary {
-            records: fields.u64()?,
-            void_bytes: fields.u64()?,
-            records_lost: fields.u64()?,
-            opening: fields.u64()?,
+            records: fields.number()?,
+            void_bytes: fields.number()?,
+            records_lost: fields.number()?,
+            opening: fields.number()?,
         };
         let runs = (0..runs).map(|_| decode_run(&mut fields)).collect::<Result<_, _>>()?;
         fields.end()?;

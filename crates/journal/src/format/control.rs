@@ -117,7 +117,7 @@ impl ClaimBody {
     /// `Malformed` where the bytes are no claim.
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Fields::new(body, "claim");
-        let claim = Self { replaces: fields.u64()?, owner: decode_owner(&mut fields)? };
+        let claim = Self { replaces: fields.number()?, owner: decode_owner(&mut fields)? };
         fields.end()?;
         Ok(claim)
     }
@@ -176,7 +176,7 @@ impl OpeningBody {
         let mut fields = Fields::new(body, "opening");
         let opening = Self {
             identity: Identity::fields(&mut fields)?,
-            previous_generation: fields.u64()?,
+            previous_generation: fields.number()?,
             reason: match fields.u8()? {
                 1 => OpenReason::Created,
                 2 => OpenReason::Released,
@@ -184,8 +184,8 @@ impl OpeningBody {
                 4 => OpenReason::TakenOver,
                 _ => return Err(fields.malformed()),
             },
-            claim: fields.u64()?,
-            last_frame: fields.u64()?,
+            claim: fields.number()?,
+            last_frame: fields.number()?,
             owner: decode_owner(&mut fields)?,
             previous_owner: match fields.u8()? {
                 0 => None,
@@ -218,16 +218,16 @@ fn encode_report(report: &RepairReport, out: &mut Vec<u8>) {
 
 fn decode_report(fields: &mut Fields<'_>) -> Result<RepairReport, Malformed> {
     let header_damaged = fields.u8()? != 0;
-    let settled_bytes = fields.u64()?;
-    let more_holes = fields.u64()?;
+    let settled_bytes = fields.number()?;
+    let more_holes = fields.number()?;
     let holes = (0..fields.u16()?)
         .map(|_| {
             Ok(Hole {
-                offset: Offset::new(fields.u64()?),
-                bytes: fields.u64()?,
+                offset: Offset::new(fields.number()?),
+                bytes: fields.number()?,
                 verdict: if fields.u8()? == 0 { Verdict::Torn } else { Verdict::Corrupt },
-                first: Sequence::new(fields.u64()?),
-                records_lost: fields.u64()?,
+                first: Sequence::new(fields.number()?),
+                records_lost: fields.number()?,
             })
         })
         .collect::<Result<_, Malformed>>()?;
@@ -284,7 +284,7 @@ impl SealBody {
             },
             path: fields.short_bytes()?.to_vec(),
             successor: fields.short_bytes()?.to_vec(),
-            successor_len: fields.u64()?,
+            successor_len: fields.number()?,
         };
         fields.end()?;
         Ok(seal)
@@ -354,10 +354,10 @@ impl CompactedBody {
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Fields::new(body, "compacted");
         let identity = Identity::fields(&mut fields)?;
-        let replaced_len = fields.u64()?;
+        let replaced_len = fields.number()?;
         let count = fields.u32()?;
         let lost = (0..count)
-            .map(|_| Ok((fields.u64()?, fields.u64()?)))
+            .map(|_| Ok((fields.number()?, fields.number()?)))
             .collect::<Result<_, Malformed>>()?;
         fields.end()?;
         Ok(Self { identity, replaced_len, lost })

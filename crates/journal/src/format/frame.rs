@@ -32,6 +32,9 @@ pub const MAGIC: [u8; 4] = [0xF5, b'S', b'J', 0x1E];
 pub const HEADER_LEN: usize = 80;
 /// The largest payload that a frame may announce: 1 GiB.
 pub const PAYLOAD_BYTES_MAX: u32 = 1 << 30;
+/// Generations, sequences, offsets and lengths are below this: 48 bits, so that arithmetic with
+/// what stands in a file cannot overflow.
+pub const NUMBER_LIMIT: u64 = 1 << 48;
 /// The longest kind of a record.
 pub const KIND_BYTES_MAX: usize = 255;
 /// The longest key or parent key of a record.
@@ -253,7 +256,17 @@ impl FrameHeader {
             time_ms: back.i64()?,
             durable_through: back.u64()?,
         };
-        if header.payload_len > PAYLOAD_BYTES_MAX {
+        let numbers = [
+            header.generation,
+            header.sequence,
+            header.offset,
+            header.previous,
+            header.durable_through,
+        ];
+        let bounded = numbers.iter().all(|number| *number < NUMBER_LIMIT);
+        let nobody = header.kind == FrameKind::Unknown(0)
+            || (header.kind == FrameKind::Record && header.sequence == 0);
+        if header.payload_len > PAYLOAD_BYTES_MAX || !bounded || nobody {
             return Err(front.malformed());
         }
         Ok(header)

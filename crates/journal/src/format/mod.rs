@@ -10,6 +10,8 @@ mod checkpoint;
 mod control;
 mod frame;
 mod page;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use checkpoint::{
@@ -19,11 +21,11 @@ pub use checkpoint::{
 pub use control::{ClaimBody, CompactedBody, Identity, OpeningBody, Purpose, ReopenBody, SealBody};
 pub use frame::{
     FrameHeader, FrameKind, HEADER_LEN, HeaderFault, KEY_BYTES_MAX, KIND_BYTES_MAX, MAGIC, Meta,
-    PAYLOAD_BYTES_MAX,
+    NUMBER_LIMIT, PAYLOAD_BYTES_MAX,
 };
 pub use page::{
     FORMAT_VERSION, IDENTITY_LEN, IdentityFault, PAGE_LEN, SLOT_LEN, Slot, SlotState,
-    decode_identity, encode_page, slot_offset,
+    decode_identity, encode_identity, encode_page, slot_offset,
 };
 pub use wire::Malformed;
 

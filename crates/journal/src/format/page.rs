@@ -45,9 +45,9 @@ pub enum IdentityFault {
     Unsupported(u16),
 }
 
-/// The whole header page of a new file.
+/// The part of the header page that is written once.
 #[must_use]
-pub fn encode_page(identity: &Identity, slot: &Slot, codec: &Codec) -> Vec<u8> {
+pub fn encode_identity(identity: &Identity) -> Vec<u8> {
     let mut fields = Vec::with_capacity(IDENTITY_LEN);
     fields.extend_from_slice(&0_u32.to_le_bytes());
     identity.encode(&mut fields);
@@ -55,11 +55,13 @@ pub fn encode_page(identity: &Identity, slot: &Slot, codec: &Codec) -> Vec<u8> {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&PAGE_MAGIC);
     hasher.update(&fields);
+    [PAGE_MAGIC.as_slice(), &hasher.finalize().to_le_bytes(), &fields].concat()
+}
 
-    let mut page = Vec::with_capacity(4096);
-    page.extend_from_slice(&PAGE_MAGIC);
-    page.extend_from_slice(&hasher.finalize().to_le_bytes());
-    page.extend_from_slice(&fields);
+/// The whole header page of a new file.
+#[must_use]
+pub fn encode_page(identity: &Identity, slot: &Slot, codec: &Codec) -> Vec<u8> {
+    let mut page = encode_identity(identity);
     page.extend_from_slice(&slot.encode(codec));
     page.resize(4096, 0);
     page
@@ -190,16 +192,16 @@ impl Slot {
     }
 
     fn fields(fields: &mut Fields<'_>) -> Result<Self, Malformed> {
-        let counter = fields.u64()?;
-        let generation = fields.u64()?;
-        let sequence = fields.u64()?;
-        let tail = fields.u64()?;
-        let durable_through = fields.u64()?;
-        let checkpoint = fields.u64()?;
-        let opening = fields.u64()?;
-        let records = fields.u64()?;
-        let void_bytes = fields.u64()?;
-        let records_lost = fields.u64()?;
+        let counter = fields.number()?;
+        let generation = fields.number()?;
+        let sequence = fields.number()?;
+        let tail = fields.number()?;
+        let durable_through = fields.number()?;
+        let checkpoint = fields.number()?;
+        let opening = fields.number()?;
+        let records = fields.number()?;
+        let void_bytes = fields.number()?;
+        let records_lost = fields.number()?;
         let updated_ms = fields.i64()?;
         let state = match fields.u8()? {
             1 => SlotState::Open,

@@ -48,6 +48,13 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// A generation, sequence, offset or length: below 2^48.
+    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+        self.u64().and_then(|number| {
+            if number < super::NUMBER_LIMIT { Ok(number) } else { Err(self.malformed()) }
+        })
+    }
+
     pub(super) fn i64(&mut self) -> Result<i64, Malformed> {
         self.array().map(i64::from_le_bytes)
     }

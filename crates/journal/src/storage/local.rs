@@ -1,12 +1,13 @@
 //! This machine's files.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::{Access, Attachment, Disk, Filesystem, FolderLock, Landing, Storage};
 
@@ -101,14 +102,24 @@ impl Storage for LocalFile {
     }
 
     fn reserve(&self, bytes: u64) -> io::Result<()> {
-        use rustix::io::Errno;
-        let end = self.len()?;
-        // Without KEEP_SIZE the next append would land behind zeros.
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, bytes) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        reserve(&self.file, self.len()?, bytes)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, end: u64, bytes: u64) -> io::Result<()> {
+    use rustix::fs::FallocateFlags;
+    use rustix::io::Errno;
+    // Without KEEP_SIZE the next append would land behind zeros.
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, end, bytes) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_file: &File, _end: u64, _bytes: u64) -> io::Result<()> {
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -170,6 +181,10 @@ impl Disk for LocalDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
 
     fn lock_folder(&self, folder: &Path) -> io::Result<Box<dyn FolderLock>> {

@@ -1,0 +1,54 @@
+//! The commands, one a file.
+
+mod append;
+mod cat;
+mod claim;
+mod completions;
+mod export;
+mod history;
+mod import;
+mod info;
+mod ls;
+mod repair;
+mod tail;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Import(import::Args),
+    Export(export::Args),
+    Ls(ls::Args),
+    Cat(cat::Args),
+    Tail(tail::Args),
+    Append(append::Args),
+    Info(info::Args),
+    History(history::Args),
+    Verify(verify::Args),
+    Claim(claim::Args),
+    Repair(repair::Args),
+    Completions(completions::Args),
+}
+
+/// Runs a command.
+pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Import(args) => import::run(&args, context),
+        Command::Export(args) => export::run(&args, context),
+        Command::Ls(args) => ls::run(&args, context),
+        Command::Cat(args) => cat::run(&args, context),
+        Command::Tail(args) => tail::run(&args, context),
+        Command::Append(args) => append::run(&args, context),
+        Command::Info(args) => info::run(&args, context),
+        Command::History(args) => history::run(&args, context),
+        Command::Verify(args) => verify::run(&args, context),
+        Command::Claim(args) => claim::run(&args, context),
+        Command::Repair(args) => repair::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}

@@ -1,0 +1,58 @@
+//! What every command works with.
+
+use std::path::PathBuf;
+
+use session_journal::{Store, StoreOptions};
+
+use crate::args::Global;
+use crate::exit::{Failure, note};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::stop::Stop;
+
+/// The settings and the ways out of a command.
+pub(crate) struct Context {
+    /// The folder of the store; it may not be there yet.
+    pub(crate) folder: PathBuf,
+    /// Answer in JSON.
+    pub(crate) json: bool,
+    /// Standard output.
+    pub(crate) output: Output,
+    /// Whether to stop.
+    pub(crate) stop: Stop,
+    quiet: bool,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let folder = global.store().ok_or_else(|| {
+            Failure::usage(
+                "no store: neither --store, SESSION_JOURNAL_STORE nor HOME says where it is",
+            )
+        })?;
+        let stop = Stop::install()?;
+        let output = Output::new(stop.clone(), global.color)?;
+        Ok(Self { folder, json: global.json, output, stop, quiet: global.quiet })
+    }
+
+    /// The store, if its folder is there. Commands that read do not make it.
+    pub(crate) fn store(&self) -> Result<Option<Store>, Failure> {
+        // What cannot be told apart from a folder is for the store to say.
+        if matches!(self.folder.try_exists(), Ok(false)) {
+            return Ok(None);
+        }
+        Ok(Some(Store::open(&self.folder, StoreOptions::default())?))
+    }
+
+    /// Something worth knowing, on standard error.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            note(text);
+        }
+    }
+
+    /// A progress bar, shown on a terminal when it takes long.
+    pub(crate) fn progress(&self, what: &'static str) -> Progress {
+        Progress::new(what, self.quiet)
+    }
+}

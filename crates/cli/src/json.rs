@@ -1,0 +1,90 @@
+//! The objects of the JSON answers that more than one command gives.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use session_journal::{Gap, Hole, Host, Liveness, LocalHost, Owner, Record, RepairReport, Verdict};
+
+/// An owner, and whether its process is alive.
+pub(crate) fn owner(owner: Option<&Owner>) -> Value {
+    let Some(owner) = owner else { return Value::Null };
+    let alive = match LocalHost.liveness(owner) {
+        Liveness::Alive => Some(true),
+        Liveness::Gone => Some(false),
+        Liveness::Unknown => None,
+    };
+    json!({
+        "incarnation": owner.incarnation.to_string(),
+        "host": owner.host,
+        "boot_id": owner.boot_id_text(),
+        "pid": owner.pid,
+        "started_ms": owner.started_ms,
+        "program": owner.program,
+        "label": owner.label,
+        "alive": alive,
+    })
+}
+
+/// A record.
+pub(crate) fn record(record: &Record) -> Value {
+    let mut value = json!({
+        "seq": record.sequence.get(),
+        "generation": record.generation.get(),
+        "time_ms": record.time_ms,
+        "kind": record.kind,
+        "key": record.key,
+        "parent": record.parent,
+        "bytes": record.payload.len(),
+    });
+    match std::str::from_utf8(&record.payload) {
+        Ok(text) => value["payload"] = text.into(),
+        Err(_) => value["payload_base64"] = STANDARD.encode(&record.payload).into(),
+    }
+    value
+}
+
+/// Records that are not there any more.
+pub(crate) fn gap(gap: &Gap) -> Value {
+    json!({
+        "gap": true,
+        "first_seq": gap.first.get(),
+        "records_lost": gap.records,
+        "offset": gap.offset.get(),
+        "bytes": gap.bytes,
+        "verdict": verdict(gap.verdict),
+    })
+}
+
+/// Holes in a file.
+pub(crate) fn holes<'a>(holes: impl IntoIterator<Item = &'a Hole>) -> Value {
+    holes.into_iter().map(hole).collect()
+}
+
+fn hole(hole: &Hole) -> Value {
+    json!({
+        "offset": hole.offset.get(),
+        "bytes": hole.bytes,
+        "first_seq": hole.first.get(),
+        "records_lost": hole.records_lost,
+    })
+}
+
+/// What an opening found.
+pub(crate) fn report(report: &RepairReport) -> Value {
+    let of = |verdict| report.holes.iter().filter(move |hole| hole.verdict == verdict);
+    json!({
+        "torn": holes(of(Verdict::Torn)),
+        "damage": holes(of(Verdict::Corrupt)),
+        "more_holes": report.more_holes,
+        "records_lost": report.records_lost(),
+        "header_damaged": report.header_damaged,
+        "settled_bytes": report.settled_bytes,
+    })
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Torn => "torn",
+        Verdict::Corrupt => "corrupt",
+    }
+}

@@ -1,0 +1,118 @@
+//! Which journal is meant: a name, the beginning of one, or a path.
+
+use std::fs::FileType;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use session_journal::{EXTENSION, ErrorKind, SessionName, Store};
+
+use crate::context::Context;
+use crate::exit::Failure;
+
+/// The file of the session that this text means. The full name of a session comes first, then a
+/// path, then the beginning of a name.
+pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
+    let store = context.store()?;
+    if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
+        return Ok(path);
+    }
+    let path = Path::new(text);
+    if looks_like_path(path) && path.symlink_metadata().is_ok() {
+        return journal_file(path);
+    }
+    match store.map(|store| Ok((store.resolve(text)?, store))) {
+        Some(Ok((name, store))) => Ok(store.path_of(&name)),
+        Some(Err(error)) if error_is_final(&error) => Err(Failure::Engine(error)),
+        _ if path.symlink_metadata().is_ok() => journal_file(path),
+        _ => Err(none(context, text)),
+    }
+}
+
+/// The file and name of a session to be created, if there is none of this very name yet.
+pub(crate) fn find_or_name(context: &Context, text: &str) -> Result<New, Failure> {
+    let store = context.store()?;
+    if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
+        return Ok(New::Existing(path));
+    }
+    let path = Path::new(text);
+    if path.symlink_metadata().is_ok_and(|metadata| looks_like_path(path) || metadata.is_file()) {
+        return journal_file(path).map(New::Existing);
+    }
+    if has_extension(path) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        return Ok(New::Path(path.to_owned(), name(&stem)?));
+    }
+    let name = name(text)?;
+    Ok(New::Path(context.folder.join(name.relative_path()), name))
+}
+
+/// A session that is there, or is to be created.
+#[derive(Debug)]
+pub(crate) enum New {
+    /// It is there.
+    Existing(PathBuf),
+    /// It would be created here, under this name.
+    Path(PathBuf, SessionName),
+}
+
+fn name(text: &str) -> Result<SessionName, Failure> {
+    text.parse().map_err(|error| Failure::usage(format!("{text:?}: {error}; choose another name")))
+}
+
+fn exactly(store: &Store, text: &str) -> Option<PathBuf> {
+    let name = text.parse().ok()?;
+    store.exists(&name).then(|| store.path_of(&name))
+}
+
+fn looks_like_path(path: &Path) -> bool {
+    path.is_absolute() || path.components().count() > 1 || has_extension(path)
+}
+
+fn has_extension(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == EXTENSION)
+}
+
+/// A path that was named must be a file: others could block, or be no journal at all.
+fn journal_file(path: &Path) -> Result<PathBuf, Failure> {
+    let refuse = |what: &str| {
+        let what = format!("is {what}, not a journal");
+        Failure::about(ErrorKind::NotAJournal, path, &what, "name a session or a journal file")
+    };
+    match path.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(path.to_owned()),
+        Ok(metadata) => Err(refuse(kind(metadata.file_type()))),
+        Err(error) => Err(Failure::about(
+            if error.kind() == std::io::ErrorKind::NotFound {
+                ErrorKind::NotFound
+            } else {
+                ErrorKind::Io
+            },
+            path,
+            &format!("could not look at it: {error}"),
+            "check the path",
+        )),
+    }
+}
+
+fn kind(file_type: FileType) -> &'static str {
+    match file_type {
+        folder if folder.is_dir() => "a folder",
+        pipe if pipe.is_fifo() => "a pipe",
+        socket if socket.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
+fn error_is_final(error: &session_journal::Error) -> bool {
+    error.kind() != ErrorKind::NotFound
+}
+
+fn none(context: &Context, text: &str) -> Failure {
+    let what = format!("no session {text:?}");
+    Failure::about(
+        ErrorKind::NotFound,
+        &context.folder,
+        &what,
+        "see the names with `sjournal ls`, or name another --store",
+    )
+}

@@ -1,0 +1,146 @@
+//! What can go wrong with a source; what goes wrong with a journal is the engine's error.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use session_journal::ErrorKind;
+
+/// The result of every operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a source could not be imported, or a session not be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(#[from] session_journal::Error),
+    /// Something is wrong with a source file or with the file exported to.
+    #[error("{}: {problem}; {}", path.display(), problem.advice())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// An export could not be written.
+    #[error("the output: could not write it: {0}; see the operating system's message")]
+    Output(#[source] io::Error),
+}
+
+/// What is wrong with a source.
+#[derive(Debug)]
+pub enum Problem {
+    /// It is not there.
+    NotFound,
+    /// It is something else than a file.
+    NotAFile(&'static str),
+    /// A line is longer than a record may be.
+    LineTooLong {
+        /// Counted from 1.
+        line: u64,
+        /// The most bytes a record may have.
+        limit: u64,
+    },
+    /// Its name cannot name a session.
+    Name(String),
+    /// Its session changed whenever it was looked at.
+    KeepsChanging,
+    /// The caller asked to stop.
+    Interrupted,
+    /// The operating system refused.
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn file(path: &Path, problem: Problem) -> Self {
+        Self::File { path: path.to_owned(), problem }
+    }
+
+    pub(crate) fn io(path: &Path, operation: &'static str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::NotFound {
+            return Self::file(path, Problem::NotFound);
+        }
+        Self::file(path, Problem::Io { operation, source })
+    }
+
+    /// What a caller can do about it, in the engine's words.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Journal(error) => error.kind(),
+            Self::File { problem, .. } => problem.kind(),
+            Self::Output(error) => kind_of(error),
+        }
+    }
+
+    /// The stable code of its kind.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.kind().code()
+    }
+
+    /// Whether the caller asked to stop; nothing is wrong then.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::File { problem: Problem::Interrupted, .. })
+    }
+}
+
+impl Problem {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::NotAFile(_) | Self::Name(_) => ErrorKind::Invalid,
+            Self::LineTooLong { .. } => ErrorKind::TooLarge,
+            Self::KeepsChanging => ErrorKind::Busy,
+            Self::Interrupted => ErrorKind::Closed,
+            Self::Io { source, .. } => kind_of(source),
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::NotFound => "check the path",
+            Self::NotAFile(_) => "name a session file or a folder of them",
+            Self::LineTooLong { .. } => "split the line, or leave this file out",
+            Self::Name(_) => "copy it under a shorter name",
+            Self::KeepsChanging => "run the import again when it rests",
+            Self::Interrupted => "run the import again to go on from there",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "allow this user to read it, or run as its owner"
+            }
+            Self::Io { .. } => "see the operating system's message; the source was not touched",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => write!(f, "no such file or folder"),
+            Self::NotAFile(what) => write!(f, "is {what}, not a file"),
+            Self::LineTooLong { line, limit } => {
+                write!(f, "line {line} is longer than a record may be ({limit} bytes)")
+            }
+            Self::Name(why) => write!(f, "cannot name a session: {why}"),
+            Self::KeepsChanging => write!(f, "its session changed whenever it was looked at"),
+            Self::Interrupted => write!(f, "stopped before its end"),
+            Self::Io { operation, source } => write!(f, "could not {operation}: {source}"),
+        }
+    }
+}
+
+fn kind_of(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            ErrorKind::NoSpace
+        }
+        _ => ErrorKind::Io,
+    }
+}

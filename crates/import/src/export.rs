@@ -1,0 +1,112 @@
+//! A session as lines; for an imported session the source, byte for byte.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use session_journal::{Gap, Item, Reader};
+
+use crate::error::{Error, Result};
+use crate::receipt::{Gaps, is_line, receipts};
+
+/// An export of one session.
+#[derive(Debug)]
+pub struct Export<'a> {
+    reader: &'a Reader,
+    /// Records that are parts of one line: the first part, and the record that goes on with it.
+    parts: HashMap<u64, u64>,
+    /// The last record of the last import, where its line did not end in a line feed.
+    unterminated: Option<u64>,
+    gaps: Gaps,
+}
+
+/// What an export wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Records.
+    pub records: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Records that were missing, where that was allowed.
+    pub gaps: Vec<Gap>,
+}
+
+impl<'a> Export<'a> {
+    /// Prepares an export: reads the receipts of the session. It will stop at damage.
+    ///
+    /// # Errors
+    /// What reading the journal answers.
+    pub fn new(reader: &'a Reader) -> Result<Self> {
+        Self::prepare(reader, Gaps::Stop)
+    }
+
+    /// Prepares an export that goes on behind damage; what is missing is in its answer.
+    ///
+    /// # Errors
+    /// What reading the journal answers.
+    pub fn over_gaps(reader: &'a Reader) -> Result<Self> {
+        Self::prepare(reader, Gaps::StepOver)
+    }
+
+    fn prepare(reader: &'a Reader, gaps: Gaps) -> Result<Self> {
+        let receipts = receipts(reader, gaps)?;
+        let parts = receipts.iter().filter_map(|(_, r)| Some((r.continues?, r.first_seq?)));
+        let unterminated = receipts.last().and_then(|(_, receipt)| receipt.unterminated);
+        Ok(Self { reader, parts: parts.collect(), unterminated, gaps })
+    }
+
+    /// Writes the lines. After each record `go_on` is told the bytes so far and may end it.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where the lines cannot be written, else what reading the journal answers.
+    pub fn write(
+        &self,
+        out: &mut dyn Write,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Exported> {
+        let mut done = Exported::default();
+        let mut open: Option<u64> = None;
+        for item in self.items() {
+            let record = match item? {
+                Item::Record(record) => record,
+                Item::Gap(gap) => {
+                    done.gaps.push(gap);
+                    continue;
+                }
+            };
+            if !is_line(&record) {
+                continue;
+            }
+            let is_part = open.and_then(|before| self.parts.get(&before).copied());
+            if open.is_some() && is_part != Some(record.sequence.get()) {
+                done.put(out, b"\n")?;
+            }
+            done.put(out, &record.payload)?;
+            done.records += 1;
+            open = Some(record.sequence.get());
+            if !go_on(done.bytes) {
+                return Ok(done);
+            }
+        }
+        if open.is_some() && open != self.unterminated {
+            done.put(out, b"\n")?;
+        }
+        out.flush().map_err(Error::Output)?;
+        Ok(done)
+    }
+
+    fn items(&self) -> Box<dyn Iterator<Item = session_journal::Result<Item>>> {
+        let records = self.reader.records();
+        match self.gaps {
+            Gaps::Stop => Box::new(records.map(|record| record.map(Item::Record))),
+            Gaps::StepOver => Box::new(records.with_gaps()),
+        }
+    }
+}
+
+impl Exported {
+    fn put(&mut self, out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
+        out.write_all(bytes).map_err(Error::Output)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}

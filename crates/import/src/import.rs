@@ -1,0 +1,216 @@
+//! Many sources, a few at a time: sources of one name one after the other, so that they find each
+//! other's sessions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use session_journal::{Options, SessionName};
+
+use crate::attempt::Attempt;
+use crate::control::Control;
+use crate::discover::{Found, discover};
+use crate::error::{Error, Problem, Result};
+use crate::format::Format;
+use crate::naming::{family, session_name};
+use crate::original::Original;
+use crate::report::{Outcome, SourceReport, Summary};
+
+/// How often a source that changes while it is read is read again.
+const ATTEMPTS: usize = 4;
+
+/// Sources at a time on a machine with few processors.
+const JOBS_MIN: usize = 8;
+
+/// How to import.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// What the sources are; each is looked at where absent. Default: absent.
+    pub format: Option<Format>,
+    /// Decide and count, write nothing. Default: false.
+    pub dry_run: bool,
+    /// How many sources at a time. Default: as many as there are processors, but at least 8: most of
+    /// the time is spent waiting for the disk to sync.
+    pub jobs: usize,
+    /// How journals are opened. Default: records of up to 1 GiB, else the engine's.
+    pub journal: Options,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            dry_run: false,
+            jobs: thread::available_parallelism().map_or(JOBS_MIN, usize::from).max(JOBS_MIN),
+            journal: Options {
+                record_bytes_max: Options::RECORD_BYTES_LIMIT,
+                ..Options::default()
+            },
+        }
+    }
+}
+
+/// An import into the sessions of one folder.
+#[derive(Debug)]
+pub struct Import {
+    pub(crate) folder: PathBuf,
+    pub(crate) options: ImportOptions,
+    pub(crate) control: Arc<Control>,
+}
+
+/// Files of which no two may be imported at the same time, each with its place in the order.
+type Group = Vec<(usize, PathBuf)>;
+
+impl Import {
+    /// An import into the store in this folder. It is made when something is to be written.
+    pub fn new(folder: impl Into<PathBuf>, options: ImportOptions) -> Self {
+        Self { folder: folder.into(), options, control: Arc::default() }
+    }
+
+    /// For watching and stopping it from another thread.
+    #[must_use]
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// Imports files, and the session files of folders. Each source is reported as soon as it and
+    /// those before it are done; one that fails stops none of the others.
+    pub fn run(&self, paths: &[PathBuf], each: &mut dyn FnMut(&SourceReport)) -> Summary {
+        let begin = Instant::now();
+        let mut plan = Plan::of(discover(paths));
+        self.control.expect(plan.bytes);
+        let mut summary = Summary::default();
+        let mut next = 0;
+        let mut report_ready = |ready: &mut BTreeMap<usize, SourceReport>| {
+            while let Some(report) = ready.remove(&next) {
+                tracing::debug!(source = %report.source.display(), outcome = report.outcome.as_str());
+                summary.count(&report);
+                each(&report);
+                next += 1;
+            }
+        };
+        report_ready(&mut plan.ready);
+        self.work(&plan.groups, |index, report| {
+            plan.ready.insert(index, report);
+            report_ready(&mut plan.ready);
+        });
+        Summary { time: begin.elapsed(), ..summary }
+    }
+
+    /// Imports one file.
+    #[must_use]
+    pub fn run_file(&self, path: &Path) -> SourceReport {
+        self.settle(path).unwrap_or_else(|error| SourceReport::failed(path, error))
+    }
+
+    /// Imports the groups, a few at a time, and hands each report to the calling thread.
+    fn work(&self, groups: &[Group], mut each: impl FnMut(usize, SourceReport)) {
+        let next = AtomicUsize::new(0);
+        let (reports, done) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..self.options.jobs.clamp(1, groups.len().max(1)) {
+                let (reports, next) = (reports.clone(), &next);
+                scope.spawn(move || {
+                    while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        for (index, path) in group {
+                            // The receiver outlives the threads.
+                            let _ = reports.send((*index, self.run_file(path)));
+                        }
+                    }
+                });
+            }
+            drop(reports);
+            for (index, report) in done {
+                each(index, report);
+            }
+        });
+    }
+
+    /// Attempts until the source held still from the first to the last byte.
+    fn settle(&self, path: &Path) -> Result<SourceReport> {
+        let mut settled: Option<SourceReport> = None;
+        for _ in 0..ATTEMPTS {
+            self.control.check(path)?;
+            let original = Original::open(path)?;
+            let name = session_name(original.place())?;
+            let attempt = Attempt { import: self, original: &original, name: &name };
+            let Some(report) = attempt.run()? else { continue };
+            let report = match settled.take() {
+                Some(before) => merge(before, report),
+                None => report,
+            };
+            if self.options.dry_run || original.is_unchanged() {
+                return Ok(report);
+            }
+            settled = Some(report);
+        }
+        let mut report = settled.ok_or_else(|| Error::file(path, Problem::KeepsChanging))?;
+        report.warnings.push("changed while it was read; run the import again".to_owned());
+        Ok(report)
+    }
+}
+
+/// What there is to do: reports that are ready, and files in groups.
+#[derive(Default)]
+struct Plan {
+    ready: BTreeMap<usize, SourceReport>,
+    groups: Vec<Group>,
+    bytes: u64,
+}
+
+impl Plan {
+    fn of(all: Vec<Found>) -> Self {
+        let mut plan = Self::default();
+        let mut group_of = HashMap::new();
+        for (index, found) in all.into_iter().enumerate() {
+            match found {
+                Found::Skipped(path, why) => {
+                    plan.ready.insert(index, SourceReport::skipped(&path, why));
+                }
+                Found::Failed(path, error) => {
+                    plan.ready.insert(index, SourceReport::failed(&path, error));
+                }
+                Found::File(path, bytes) => {
+                    plan.bytes += bytes;
+                    let group = *group_of.entry(key_of(&path)).or_insert(plan.groups.len());
+                    plan.groups.resize_with(plan.groups.len().max(group + 1), Group::new);
+                    plan.groups[group].push((index, path));
+                }
+            }
+        }
+        plan
+    }
+}
+
+/// What two attempts at a source did together.
+fn merge(before: SourceReport, mut after: SourceReport) -> SourceReport {
+    if before.session != after.session {
+        let session = before.session.as_ref().map(SessionName::to_string).unwrap_or_default();
+        after
+            .warnings
+            .push(format!("was rewritten while it was read; session {session} has the old"));
+        return after;
+    }
+    after.added_records += before.added_records;
+    after.added_bytes += before.added_bytes;
+    if matches!(before.outcome, Outcome::Imported | Outcome::Extended | Outcome::Empty) {
+        after.outcome = match (before.outcome, after.bytes) {
+            (Outcome::Empty, 1..) => Outcome::Imported,
+            (outcome, _) => outcome,
+        };
+    }
+    let mut warnings = before.warnings;
+    warnings.retain(|warning| !after.warnings.contains(warning));
+    after.warnings.splice(0..0, warnings);
+    after
+}
+
+/// What files that must wait for each other have in common: the session's name, without a number.
+fn key_of(path: &Path) -> (Option<String>, String) {
+    let name = path.canonicalize().ok().and_then(|place| session_name(&place).ok());
+    name.map_or_else(|| (None, path.to_string_lossy().into_owned()), |name| family(&name))
+}

@@ -1,0 +1,49 @@
+//! Session files of coding agents to session journals, and back, byte for byte.
+//!
+//! Every line of a source becomes one record whose payload is the bytes between two line feeds,
+//! whatever they are: carriage returns, byte order marks, NULs, blank lines and torn JSON stay as
+//! they were. Kind, key, parent and time are read from the line where its format has them, and are
+//! only an index to it. A receipt behind the records says which bytes they came from, so that an
+//! import can be run again at any time: it does nothing, or goes on where the last one stopped.
+//! [`Export`] gives the source back.
+//!
+//! ```no_run
+//! use session_journal_import::{Import, ImportOptions};
+//!
+//! let import = Import::new("sessions", ImportOptions::default());
+//! let summary = import.run(&["old".into()], &mut |report| assert!(report.error.is_none()));
+//! assert_eq!(summary.failed, 0);
+//! ```
+//!
+//! A source is opened read-only and never changed, moved or locked.
+
+mod attempt;
+mod batch;
+mod control;
+mod copy;
+mod discover;
+mod error;
+mod export;
+mod fingerprint;
+mod format;
+mod import;
+mod lines;
+mod mapper;
+mod naming;
+mod notes;
+mod object;
+mod original;
+mod receipt;
+mod report;
+mod sources;
+mod stored;
+
+pub use control::Control;
+pub use error::{Error, Problem, Result};
+pub use export::{Export, Exported};
+pub use format::{Format, UnknownFormat};
+pub use import::{Import, ImportOptions};
+pub use object::Object;
+pub use receipt::{RECEIPT_KIND, Receipt, TOOL_KIND_PREFIX};
+pub use report::{Outcome, SourceReport, Summary};
+pub use sources::{Mapped, Source, source_of};

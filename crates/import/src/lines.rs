@@ -1,0 +1,128 @@
+//! Bytes as lines: split at the line feed and nowhere else, hashed as they are read.
+
+use std::io::{self, BufRead, Read};
+
+use sha2::{Digest, Sha256};
+
+/// How far a source was read: the offset, and the hash of everything before it.
+#[derive(Clone, Default)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) hash: Sha256,
+}
+
+impl Place {
+    /// Steps over these bytes.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.offset += bytes.len() as u64;
+    }
+
+    /// The hash of everything before it, in hexadecimal.
+    pub(crate) fn sha256(&self) -> String {
+        format!("{:x}", self.hash.clone().finalize())
+    }
+}
+
+/// The bytes between two line feeds, or before the end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) bytes: Vec<u8>,
+    /// False for a last line without a line feed.
+    pub(crate) terminated: bool,
+}
+
+/// Why there is no next line.
+#[derive(Debug)]
+pub(crate) enum LineError {
+    TooLong,
+    Io(io::Error),
+}
+
+/// Reads line by line and holds one line at a time.
+pub(crate) struct Lines<R> {
+    input: R,
+    place: Place,
+    limit: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Lines of an input that stands at this place; none may be longer than the limit.
+    pub(crate) fn new(input: R, place: Place, limit: u64) -> Self {
+        Self { input, place, limit }
+    }
+
+    /// The next line, or `None` at the end.
+    pub(crate) fn next_line(&mut self) -> Result<Option<Line>, LineError> {
+        let mut bytes = Vec::new();
+        let room = self.limit.saturating_add(1);
+        (&mut self.input).take(room).read_until(b'\n', &mut bytes).map_err(LineError::Io)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.place.pass(&bytes);
+        let terminated = bytes.last() == Some(&b'\n');
+        if terminated {
+            bytes.pop();
+        } else if bytes.len() as u64 > self.limit {
+            return Err(LineError::TooLong);
+        }
+        Ok(Some(Line { bytes, terminated }))
+    }
+
+    /// Steps over a line feed, if that is what comes next.
+    pub(crate) fn skip_line_feed(&mut self) -> io::Result<bool> {
+        let is_next = self.input.fill_buf()?.first() == Some(&b'\n');
+        if is_next {
+            self.input.consume(1);
+            self.place.pass(b"\n");
+        }
+        Ok(is_next)
+    }
+
+    /// How far it read.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<(Vec<u8>, bool)> {
+        let mut lines = Lines::new(bytes, Place::default(), 100);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().expect("reads") {
+            all.push((line.bytes, line.terminated));
+        }
+        assert_eq!(lines.place().offset, bytes.len() as u64);
+        all
+    }
+
+    #[test]
+    fn splits_at_line_feeds_only() {
+        assert_eq!(lines(b""), []);
+        assert_eq!(lines(b"\n"), [(b"".to_vec(), true)]);
+        assert_eq!(
+            lines(b"a\r\n\n\x85b\x0b\0"),
+            [(b"a\r".to_vec(), true), (b"".to_vec(), true), (b"\x85b\x0b\0".to_vec(), false)]
+        );
+    }
+
+    #[test]
+    fn bounds_a_line() {
+        let mut exact = Lines::new(&b"abc\n"[..], Place::default(), 3);
+        assert!(matches!(exact.next_line(), Ok(Some(line)) if line.bytes == b"abc"));
+        let mut long = Lines::new(&b"abcd\n"[..], Place::default(), 3);
+        assert!(matches!(long.next_line(), Err(LineError::TooLong)));
+    }
+
+    #[test]
+    fn hashes_what_it_read() {
+        let mut lines = Lines::new(&b"abc"[..], Place::default(), 9);
+        lines.next_line().expect("reads");
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(lines.place().sha256(), sha256);
+    }
+}

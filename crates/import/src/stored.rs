@@ -1,0 +1,198 @@
+//! What a session holds already of a source: by its receipts, and by its lines where an import was
+//! killed before its receipt.
+
+use std::path::{Path, PathBuf};
+
+use session_journal::{ErrorKind, Reader, Sequence, SessionName};
+
+use crate::copy::Start;
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::lines::{LineError, Place};
+use crate::mapper::OPAQUE;
+use crate::original::Original;
+use crate::receipt::{Gaps, Receipt, is_line, receipts};
+
+/// A session that has the name of a source.
+pub(crate) struct Stored {
+    pub(crate) name: SessionName,
+    pub(crate) path: PathBuf,
+    reader: Reader,
+    receipts: Vec<(Sequence, Receipt)>,
+}
+
+/// What a session is to a source.
+pub(crate) enum Verdict {
+    /// It holds exactly these bytes.
+    Same(Receipt),
+    /// It holds the beginning of them.
+    Beginning(Start, Loose),
+    /// It holds something else; why.
+    Other(String),
+}
+
+/// Lines of the source that stand behind the last receipt: an import was killed.
+#[derive(Default)]
+pub(crate) struct Loose {
+    /// How many records hold them.
+    pub(crate) records: u64,
+    /// How many of those are no JSON objects.
+    pub(crate) opaque: u64,
+    /// The first of them.
+    pub(crate) first: Option<Sequence>,
+    /// The last of them.
+    pub(crate) last: Option<Sequence>,
+    /// Whether the first of them is the rest of the line that was open.
+    pub(crate) is_rest: bool,
+    /// Whether the last of them is not a whole line.
+    pub(crate) is_open: bool,
+    /// How much of the source there is up to there.
+    pub(crate) place: Place,
+}
+
+impl Stored {
+    /// Reads what receipts the session has. `Err(why)` in the inner result where the session is
+    /// damaged or no session, so that it can be passed over.
+    pub(crate) fn open(name: SessionName, path: PathBuf) -> Result<Result<Self, String>> {
+        let read =
+            Reader::open(&path).and_then(|reader| Ok((receipts(&reader, Gaps::Stop)?, reader)));
+        match read {
+            Ok((receipts, reader)) => Ok(Ok(Self { name, path, reader, receipts })),
+            Err(error) => unusable(&path, error).map(Err),
+        }
+    }
+
+    /// The offsets that its receipts cover.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> {
+        self.receipts.iter().map(|(_, receipt)| receipt.bytes)
+    }
+
+    /// The format of its last import.
+    pub(crate) fn format(&self) -> Option<crate::format::Format> {
+        self.receipts.last().and_then(|(_, receipt)| receipt.format())
+    }
+
+    /// Its last record, as it was when it was looked at.
+    pub(crate) fn last_sequence(&self) -> Sequence {
+        self.reader.last_sequence()
+    }
+
+    /// Whether nothing was ever stored in it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.last_sequence() == Sequence::ZERO
+    }
+
+    /// What it is to a source.
+    pub(crate) fn judge(
+        &self,
+        original: &Original,
+        print: &Fingerprint,
+        limit: u64,
+    ) -> Result<Verdict> {
+        let whole = print.whole();
+        let sha256 = whole.sha256();
+        let is_same = |r: &Receipt| r.bytes == whole.offset && r.sha256 == sha256;
+        if let Some((_, receipt)) = self.receipts.iter().rev().find(|(_, r)| is_same(r)) {
+            return Ok(Verdict::Same(receipt.clone()));
+        }
+        let start = match self.start(original, print) {
+            Ok(start) => start,
+            Err(why) => return Ok(Verdict::Other(why)),
+        };
+        match self.loose(original, &start, limit) {
+            Ok(Some(loose)) => Ok(Verdict::Beginning(start, loose)),
+            Ok(None) if start.previous.is_none() => {
+                Ok(Verdict::Other("holds records that did not come from this source".to_owned()))
+            }
+            // Somebody else's records stand behind the import.
+            Ok(None) => Ok(Verdict::Beginning(start, Loose::default())),
+            Err(Error::Journal(error)) => unusable(&self.path, error).map(Verdict::Other),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a copy would begin, going by the last receipt; or why there is no going on from it.
+    fn start(&self, original: &Original, print: &Fingerprint) -> Result<Start, String> {
+        let Some((sequence, receipt)) = self.receipts.last() else { return Ok(Start::default()) };
+        let Some(place) = print.at(receipt.bytes) else {
+            return Err("the source is shorter than what was imported from it".to_owned());
+        };
+        if place.sha256() != receipt.sha256 {
+            return Err("the source was rewritten since it was imported, or is another".to_owned());
+        }
+        let source = Path::new(&receipt.source);
+        if source != original.place() && source.exists() {
+            return Err(format!("was imported from {}, which is still there", receipt.source));
+        }
+        let continued = self.receipts.iter().filter(|(_, r)| r.continues.is_some()).count() as u64;
+        Ok(Start {
+            place: place.clone(),
+            records: receipt.records,
+            opaque: receipt.opaque,
+            lines: receipt.records.saturating_sub(continued),
+            open: receipt.unterminated.map(Sequence::new),
+            previous: Some(*sequence),
+            header_id: receipt.header_id.clone(),
+        })
+    }
+
+    /// Compares the records behind the last receipt with the source. `None` where they are not all
+    /// lines of it.
+    fn loose(&self, original: &Original, start: &Start, limit: u64) -> Result<Option<Loose>> {
+        let after = start.previous.unwrap_or(Sequence::ZERO);
+        let mut loose = Loose { place: start.place.clone(), ..Loose::default() };
+        if self.last_sequence() <= after {
+            return Ok(Some(loose));
+        }
+        let failed = |error| original.failed("read it", error);
+        let mut lines = original.lines_from(start.place.clone(), limit)?;
+        loose.is_rest = start.open.is_some() && !lines.skip_line_feed().map_err(failed)?;
+        for record in self.reader.records_from(after.next())? {
+            let record = record?;
+            if !is_line(&record) {
+                continue;
+            }
+            let mut before = lines.place().clone();
+            let line = match lines.next_line() {
+                Ok(line) => line,
+                // No record can hold it.
+                Err(LineError::TooLong) => return Ok(None),
+                Err(LineError::Io(error)) => return Err(failed(error)),
+            };
+            let Some(line) = line.filter(|line| fits(&line.bytes, &record.payload)) else {
+                return Ok(None);
+            };
+            // Only the last record can be a part of a line: it was the end of the source then.
+            if loose.is_open {
+                return Ok(None);
+            }
+            loose.is_open = line.bytes.len() > record.payload.len() || !line.terminated;
+            loose.place = if loose.is_open {
+                before.pass(&record.payload);
+                before
+            } else {
+                lines.place().clone()
+            };
+            loose.records += 1;
+            loose.opaque += u64::from(record.kind.as_deref() == Some(OPAQUE));
+            loose.first = loose.first.or(Some(record.sequence));
+            loose.last = Some(record.sequence);
+        }
+        Ok(Some(loose))
+    }
+}
+
+/// Whether a record holds this line, or its beginning.
+fn fits(line: &[u8], payload: &[u8]) -> bool {
+    line == payload || (!payload.is_empty() && line.starts_with(payload))
+}
+
+/// Why a session is passed over; or the error itself where passing over would hide a trouble that
+/// may pass.
+fn unusable(path: &Path, error: session_journal::Error) -> Result<String> {
+    match error.kind() {
+        ErrorKind::Corrupt => Ok("is damaged; verify it".to_owned()),
+        ErrorKind::NotAJournal => Ok(format!("{} is no journal", path.display())),
+        _ => Err(error.into()),
+    }
+}

@@ -1,0 +1,285 @@
+//! An import can be run again whenever and however often.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use session_journal::{AppendOptions, Journal, NewRecord, Options, SessionName};
+use session_journal_import::{Outcome, RECEIPT_KIND, Receipt};
+use support::{Bench, SourceLine, grow, open};
+
+const HEADER: &str = "{\"type\":\"session\",\"id\":\"s\"}\n";
+const MESSAGE: &str = "{\"type\":\"message\",\"id\":\"m\",\"parentId\":null,\"message\":{}}\n";
+
+fn receipts(bench: &Bench, session: &str) -> Vec<Receipt> {
+    let records = bench.reader(session).records().map(|record| record.expect("reads"));
+    records.filter_map(|record| Receipt::from_record(&record)).collect()
+}
+
+/// A session as an import leaves it that was killed after these lines.
+fn killed_after(bench: &Bench, lines: &[&str]) {
+    fs::create_dir_all(bench.store()).expect("makes the store");
+    let name = SessionName::new(None, "a").expect("a name");
+    let path = bench.journal("a");
+    let mut journal = Journal::create(&path, &name, &Options::default()).expect("creates");
+    let records: Vec<_> = lines.iter().map(|line| NewRecord::new(line.to_string())).collect();
+    if !records.is_empty() {
+        journal.append_all(&records, &AppendOptions::default()).expect("appends");
+    }
+}
+
+#[test]
+fn the_receipt_says_what_was_imported() {
+    let bench = Bench::new();
+    let path = bench.write("agents/main/sessions/a.jsonl", format!("{HEADER}{MESSAGE}garbage"));
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("main/a"));
+    assert_eq!((report.records, report.opaque), (3, 1));
+    assert!(report.warnings.iter().any(|w| w.contains("no line feed")), "{:?}", report.warnings);
+    let [receipt] = &receipts(&bench, "main/a")[..] else { panic!("one receipt") };
+    assert_eq!(receipt.header_id.as_deref(), Some("s"));
+    assert_eq!((receipt.file_name.as_str(), receipt.format.as_str()), ("a.jsonl", "openclaw"));
+    assert_eq!((receipt.first_seq, receipt.last_seq), (Some(1), Some(3)));
+    assert_eq!(receipt.unterminated, Some(3));
+    assert_eq!((receipt.continues, receipt.previous), (None, None));
+    assert_eq!(Some(&receipt.sha256), report.sha256.as_ref());
+    let message = bench.reader("main/a").by_key("m").expect("reads").expect("is there");
+    assert_eq!(message.kind.as_deref(), Some("message"));
+    let last = bench.reader("main/a").last(1).expect("reads").next().expect("one").expect("reads");
+    assert_eq!(last.kind.as_deref(), Some(RECEIPT_KIND));
+}
+
+#[test]
+fn running_again_changes_nothing() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", HEADER);
+    bench.run(&path, Outcome::Imported);
+    let journal = bench.journal("a");
+    let before = fs::metadata(&journal).expect("is there");
+    bench.run(&path, Outcome::Unchanged);
+    let after = fs::metadata(&journal).expect("is there");
+    assert_eq!((before.len(), before.mtime_nsec()), (after.len(), after.mtime_nsec()));
+}
+
+#[test]
+fn growth_extends_the_session() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", HEADER);
+    bench.run(&path, Outcome::Imported);
+    grow(&path, MESSAGE);
+    let report = bench.run(&path, Outcome::Extended);
+    assert_eq!((report.records, report.added_records), (2, 1));
+    assert_eq!(report.added_bytes, MESSAGE.len() as u64);
+    assert_eq!(bench.export("a"), format!("{HEADER}{MESSAGE}").into_bytes());
+    assert_eq!(receipts(&bench, "a")[1].previous, Some(2));
+    bench.run(&path, Outcome::Unchanged);
+}
+
+#[test]
+fn growth_inside_a_line_goes_on_with_the_line() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", format!("{HEADER}{{\"type\":"));
+    bench.run(&path, Outcome::Imported);
+    assert_eq!(bench.export("a"), format!("{HEADER}{{\"type\":").into_bytes());
+    grow(&path, "\"x\"");
+    bench.run(&path, Outcome::Extended);
+    assert_eq!(bench.export("a"), format!("{HEADER}{{\"type\":\"x\"").into_bytes());
+    grow(&path, "}\nmore\n");
+    let report = bench.run(&path, Outcome::Extended);
+    assert_eq!(bench.export("a"), format!("{HEADER}{{\"type\":\"x\"}}\nmore\n").into_bytes());
+    assert!(report.warnings.iter().any(|w| w.contains("two parts")), "{:?}", report.warnings);
+    assert!(report.warnings.iter().any(|w| w.contains("lines 2, 3:")), "{:?}", report.warnings);
+    bench.run(&path, Outcome::Unchanged);
+}
+
+#[test]
+fn a_line_feed_alone_ends_the_line() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{}");
+    bench.run(&path, Outcome::Imported);
+    grow(&path, "\n");
+    let report = bench.run(&path, Outcome::Extended);
+    assert_eq!((report.records, report.added_records, report.bytes), (1, 0, 3));
+    assert_eq!(bench.export("a"), b"{}\n");
+    grow(&path, "\n{}");
+    bench.run(&path, Outcome::Extended);
+    assert_eq!(bench.export("a"), b"{}\n\n{}");
+}
+
+#[test]
+fn records_of_the_user_are_never_glued_to_a_line() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{\"a\":");
+    bench.run(&path, Outcome::Imported);
+    bench.append("a", "mine");
+    assert_eq!(bench.export("a"), b"{\"a\":\nmine\n");
+    bench.run(&path, Outcome::Unchanged);
+    grow(&path, "1}");
+    bench.run(&path, Outcome::Extended);
+    assert_eq!(bench.export("a"), b"{\"a\":\nmine\n1}");
+    bench.run(&path, Outcome::Unchanged);
+}
+
+#[test]
+fn a_killed_import_is_taken_up() {
+    let source = "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n";
+    for lines in
+        [&["{\"n\":1}"][..], &["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"], &["{\"n\":1}", "{\"n"]]
+    {
+        let bench = Bench::new();
+        let path = bench.write("a.jsonl", source);
+        killed_after(&bench, lines);
+        let report = bench.run(&path, Outcome::Extended);
+        assert_eq!(report.bytes, source.len() as u64);
+        assert_eq!(bench.export("a"), source.as_bytes());
+        assert!(report.warnings.iter().any(|w| w.contains("cut short")), "{:?}", report.warnings);
+        bench.run(&path, Outcome::Unchanged);
+        assert!(!bench.journal("a~2").exists());
+    }
+}
+
+#[test]
+fn an_import_killed_before_its_first_line_is_taken_up() {
+    for source in ["", "{}\n"] {
+        let bench = Bench::new();
+        let path = bench.write("a.jsonl", source);
+        killed_after(&bench, &[]);
+        bench.run(&path, if source.is_empty() { Outcome::Empty } else { Outcome::Imported });
+        assert_eq!(bench.export("a"), source.as_bytes());
+        bench.run(&path, Outcome::Unchanged);
+    }
+}
+
+#[test]
+fn a_killed_extension_is_taken_up() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{\"n\":1}\n{\"n\"");
+    bench.run(&path, Outcome::Imported);
+    grow(&path, ":2}\n{\"n\":3}\n{\"n\":4}\n");
+    let mut journal = open(&bench.journal("a"));
+    for line in [":2}", "{\"n\":3}"] {
+        journal.append(&NewRecord::new(line)).expect("appends");
+    }
+    drop(journal);
+    let report = bench.run(&path, Outcome::Extended);
+    assert_eq!((report.records, report.added_records), (5, 1));
+    assert_eq!(bench.export("a"), fs::read(&path).expect("reads"));
+    bench.run(&path, Outcome::Unchanged);
+}
+
+#[test]
+fn a_rewritten_source_is_a_new_session() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{\"n\":1}\n{\"n\":2}\n");
+    bench.run(&path, Outcome::Imported);
+    for (number, source) in [(2, "{\"n\":1}\n"), (3, "{\"n\":9}\n{\"n\":2}\n{\"n\":3}\n")] {
+        bench.write("a.jsonl", source);
+        let report = bench.run(&path, Outcome::Imported);
+        let session = format!("a~{number}");
+        assert_eq!(report.session.map(|name| name.to_string()), Some(session.clone()));
+        assert!(
+            report.warnings.iter().any(|w| w.starts_with("session a: ")),
+            "{:?}",
+            report.warnings
+        );
+        assert_eq!(bench.export(&session), source.as_bytes());
+        bench.run(&path, Outcome::Unchanged);
+    }
+    assert_eq!(bench.export("a"), b"{\"n\":1}\n{\"n\":2}\n");
+    grow(&path, "more\n");
+    let report = bench.run(&path, Outcome::Extended);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("a~3"));
+}
+
+#[test]
+fn two_files_with_one_name_both_arrive() {
+    let bench = Bench::new();
+    let files = [
+        bench.write("x/a.jsonl", "{\"n\":1}\n"),
+        bench.write("y/a.jsonl", "{\"n\":1}\n{\"n\":2}\n"),
+        bench.write("y/a~2.jsonl", "{\"n\":3}\n"),
+    ];
+    let line = |file: &str, session: &str, outcome| SourceLine {
+        file: file.to_owned(),
+        session: Some(session.to_owned()),
+        outcome,
+    };
+    let (lines, summary) = bench.run_all(&files);
+    assert_eq!(
+        lines,
+        [
+            line("a.jsonl", "a", Outcome::Imported),
+            line("a.jsonl", "a~2", Outcome::Imported),
+            line("a~2.jsonl", "a~2~2", Outcome::Imported)
+        ]
+    );
+    assert_eq!((summary.sources, summary.imported, summary.records), (3, 3, 4));
+    for (file, line) in files.iter().zip(lines) {
+        let session = line.session.expect("a session");
+        assert_eq!(bench.export(&session), fs::read(file).expect("reads"));
+    }
+    let (_, summary) = bench.run_all(&files);
+    assert_eq!((summary.unchanged, summary.sources), (3, 3));
+}
+
+#[test]
+fn a_moved_source_is_known_again() {
+    let bench = Bench::new();
+    let path = bench.write("x/a.jsonl", "{\"n\":1}\n");
+    bench.run(&path, Outcome::Imported);
+    let moved = bench.write("y/a.jsonl", "{\"n\":1}\n{\"n\":2}\n");
+    fs::remove_file(&path).expect("removes");
+    bench.run(&moved, Outcome::Extended);
+    assert_eq!(bench.export("a"), fs::read(&moved).expect("reads"));
+}
+
+#[test]
+fn a_session_of_somebody_else_is_left_alone() {
+    let bench = Bench::new();
+    killed_after(&bench, &["{\"n\":1}", "mine"]);
+    let path = bench.write("a.jsonl", "{\"n\":1}\n{\"n\":2}\n");
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("a~2"));
+    assert_eq!(bench.export("a"), b"{\"n\":1}\nmine\n");
+}
+
+#[test]
+fn a_source_that_grows_meanwhile_arrives_in_the_end() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", HEADER);
+    let source = path.clone();
+    let writer = std::thread::spawn(move || {
+        for n in 0..300 {
+            grow(&source, format!("{{\"n\":{n}"));
+            grow(&source, "}\n");
+        }
+    });
+    while !writer.is_finished() {
+        assert!(bench.import().run_file(&path).error.is_none());
+    }
+    writer.join().expect("writes");
+    assert!(bench.import().run_file(&path).error.is_none());
+    assert!(bench.export("a") == fs::read(&path).expect("reads"));
+    bench.run(&path, Outcome::Unchanged);
+    assert!(!bench.journal("a~2").exists());
+}
+
+#[test]
+fn a_dry_run_decides_and_writes_nothing() {
+    let mut bench = Bench::new();
+    bench.options.dry_run = true;
+    let path = bench.write("a.jsonl", format!("{HEADER}{MESSAGE}"));
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!((report.records, report.bytes), (2, (HEADER.len() + MESSAGE.len()) as u64));
+    assert!(!bench.store().exists());
+    bench.options.dry_run = false;
+    bench.run(&path, Outcome::Imported);
+    let before = fs::read(bench.journal("a")).expect("reads");
+    bench.options.dry_run = true;
+    bench.run(&path, Outcome::Unchanged);
+    grow(&path, MESSAGE);
+    let report = bench.run(&path, Outcome::Extended);
+    assert_eq!((report.records, report.added_records), (3, 1));
+    assert!(fs::read(bench.journal("a")).expect("reads") == before);
+}
