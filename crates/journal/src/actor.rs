@@ -87,6 +87,7 @@ pub(crate) struct Actor {
     bells: Mutex<Vec<std::sync::Weak<Bell>>>,
     last_used: AtomicU64,
     watched: AtomicBool,
+    finished: AtomicBool,
 }
 
 impl std::fmt::Debug for Actor {
@@ -113,6 +114,7 @@ impl Actor {
             bells: Mutex::default(),
             last_used: AtomicU64::new(0),
             watched: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
         })
     }
 
@@ -141,10 +143,9 @@ impl Actor {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether the handle has ended: fenced, poisoned, closed.
+    /// Whether the handle has ended: fenced, poisoned, closed. Known before whoever ended it hears.
     pub(crate) fn is_finished(&self) -> bool {
-        // Somebody at it now is using it, so it is not finished yet.
-        self.writer.try_lock().is_some_and(|writer| writer.is_finished())
+        self.finished.load(Ordering::Acquire)
     }
 
     /// Whether the timer watches over it; gives what was set before.
@@ -196,9 +197,8 @@ impl Actor {
         if before >= self.shared.inbox_max {
             drop(self.freed_lock.lock());
             self.freed.notify_all();
-            for _ in 0..places {
-                self.freed_tasks.notify_one();
-            }
+            // All of them look again: whoever goes back to wait saw a full inbox.
+            self.freed_tasks.notify_waiters();
         }
     }
 
@@ -311,14 +311,20 @@ impl Actor {
     fn other(self: &Arc<Self>, writer: &mut Writer, request: Request) {
         match request {
             Request::Append(append) => self.append(writer, vec![append]),
-            Request::Sync(reply) => reply.send(writer.sync()),
-            Request::Close(reply) => reply.send(writer.release()),
-            Request::Delete(reply) => reply.send(writer.delete()),
+            Request::Sync(reply) => self.answer(reply, writer, Writer::sync),
+            Request::Close(reply) => self.answer(reply, writer, Writer::release),
+            Request::Delete(reply) => self.answer(reply, writer, Writer::delete),
             Request::BeginCompaction(reply) => self.begin_compaction(writer, reply),
-            Request::Compacted(copy, reply) => {
-                reply.send((*copy).and_then(|copy| writer.finish_copy(copy)));
-            }
+            Request::Compacted(copy, reply) => self
+                .answer(reply, writer, |writer| (*copy).and_then(|copy| writer.finish_copy(copy))),
         }
+    }
+
+    /// What came of it is to be seen by whoever hears the answer.
+    fn answer<T>(&self, reply: Reply<T>, writer: &mut Writer, act: impl FnOnce(&mut Writer) -> T) {
+        let answer = act(writer);
+        self.publish(writer);
+        reply.send(answer);
     }
 
     /// Copies on another thread while appends go on here; the rest is copied in a later turn.
@@ -337,6 +343,7 @@ impl Actor {
     }
 
     fn publish(&self, writer: &Writer) {
+        self.finished.store(writer.is_finished(), Ordering::Release);
         let next = Published { mark: writer.mark(), durable_sequence: writer.durable.sequence };
         let before = std::mem::replace(&mut *self.published.lock(), next);
         if before.mark != next.mark {

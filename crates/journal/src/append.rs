@@ -94,7 +94,7 @@ impl Writer {
     }
 
     /// The first record with this key, where the journal holds it.
-    fn held(&self, key: &str, ignore_gaps: bool) -> Result<Option<Appended>> {
+    fn held(&mut self, key: &str, ignore_gaps: bool) -> Result<Option<Appended>> {
         match self.index.find_key(&self.source, key)? {
             KeyFound::At(header) => Ok(Some(Appended {
                 sequence: Sequence::new(header.sequence),
@@ -104,6 +104,8 @@ impl Writer {
                 duplicate: true,
             })),
             KeyFound::Hidden if !ignore_gaps => {
+                // Not where the file itself was cut under our hands.
+                self.check()?;
                 let why = format!("damage may hide an earlier record with the key {key:?}");
                 Err(Error::new(self.path(), Cause::Unknown { why }))
             }
@@ -191,7 +193,7 @@ impl Writer {
     }
 
     /// What of a batch is to be written, once its condition holds and its keys are looked up.
-    fn plan<'a>(&self, batch: &Batch<'a>, now: i64) -> Result<Plan<'a>> {
+    fn plan<'a>(&mut self, batch: &Batch<'a>, now: i64) -> Result<Plan<'a>> {
         self.guard()?;
         for record in batch.records {
             self.check_limits(record)?;

@@ -74,7 +74,8 @@ impl Handles {
                 open.actors.iter().filter_map(Weak::upgrade).collect();
             // Parking may sync, and ends a lease: not under this lock.
             let parked = MutexGuard::unlocked(&mut open, || {
-                actors.sort_by_key(|actor| actor.last_used());
+                // Each key once: it changes while others are at work.
+                actors.sort_by_cached_key(|actor| actor.last_used());
                 let parked = actors.iter().any(|actor| actor.try_park());
                 drop(actors);
                 parked

@@ -132,22 +132,24 @@ impl Writer {
     /// Seals the journal and removes its name.
     pub(crate) fn delete(&mut self) -> Result<()> {
         self.seal(Purpose::Delete, &[], 0)?;
-        let path = Arc::clone(&self.source.path);
-        let io = |operation| {
-            let path = Arc::clone(&path);
-            move |e| Error::io(&path, operation, e)
-        };
-        let folder = folder_of(&path);
-        let disk = Arc::clone(&self.options.disk);
+        self.remove_sealed().map_err(|error| self.ended_by(error))?;
+        info!(path = %self.path().display(), "deleted");
+        let closed = Error::new(self.path(), Cause::Closed);
+        self.finish(closed);
+        Ok(())
+    }
+
+    fn remove_sealed(&self) -> Result<()> {
+        let path = &*self.source.path;
+        let io = |operation| move |e| Error::io(path, operation, e);
+        let folder = folder_of(path);
+        let disk = &self.options.disk;
         let _names = disk.lock_folder(folder).map_err(io("lock the folder of"))?;
         // A slow deleter must not remove what somebody else created here meanwhile (H4).
         if self.source.file.attachment().map_err(io("look at"))? == Attachment::Attached {
-            disk.remove(&path).map_err(io("remove"))?;
+            disk.remove(path).map_err(io("remove"))?;
             disk.sync_folder(folder).map_err(io("sync the folder of"))?;
         }
-        info!(path = %path.display(), "deleted");
-        let closed = Error::new(&path, Cause::Closed);
-        self.finish(closed);
         Ok(())
     }
 
@@ -164,9 +166,17 @@ impl Writer {
         let landed = self.land(&[&[control(FrameKind::Seal, &body, now)]])?;
         landed.refused.map_or(Ok(()), Err)?;
         info!(path = %self.path().display(), purpose = purpose_word(purpose), "sealed");
-        self.sync()?;
+        self.sync().map_err(|error| self.ended_by(error))?;
         self.write_slot(SlotState::Sealed);
         Ok(())
+    }
+
+    /// Behind a seal every failure ends the handle: what it would append there is void.
+    fn ended_by(&mut self, error: Error) -> Error {
+        let why = format!("sealed, and then: {}", error.cause());
+        let ended = Error::new(self.path(), Cause::Poisoned { why });
+        self.finish(ended);
+        error
     }
 }
 
@@ -506,12 +516,12 @@ impl Writer {
             Ok(file) => file,
             Err(error) => return Err(self.stranded(&error)),
         };
-        let there = locate(&file, &path)?;
+        let there = locate(&file, &path).map_err(|error| self.ended_by(error))?;
         if there.identity.compactions != copy.identity.compactions {
             return Err(self.stranded(&std::io::Error::other("the copy was removed")));
         }
         self.adopt(file, &copy);
-        self.check()?;
+        self.check().map_err(|error| self.ended_by(error))?;
         let records = self.summary.records;
         info!(path = %path.display(), bytes_before, bytes_after = len, records, "compacted");
         Ok(Compaction { bytes_before, bytes_after: len, records })

@@ -86,6 +86,8 @@ pub(crate) struct Scanner {
     /// A batch that was found whole: where it begins and ends.
     whole: (u64, u64),
     judged: Option<Judged>,
+    /// What dead frames since the last chain frame announce reaches up to here.
+    announced: u64,
 }
 
 impl Scanner {
@@ -121,6 +123,7 @@ impl Scanner {
             dead: Vec::new(),
             whole: (0, 0),
             judged: None,
+            announced: 0,
         }
     }
 
@@ -169,6 +172,7 @@ impl Scanner {
                     return Ok(Step::Claim(claim));
                 }
                 Look::Nothing => {
+                    self.note_announced(at)?;
                     let Some(next) = self.window.find_magic(at + 1)? else {
                         return Ok(Step::End(self.end()));
                     };
@@ -198,6 +202,7 @@ impl Scanner {
         let measure = self.chain.accept(&header);
         self.probe = header.end();
         self.dead_from = self.probe;
+        self.announced = 0;
         ChainFrame { header, measure, dead: std::mem::take(&mut self.dead), skipped }
     }
 
@@ -205,6 +210,9 @@ impl Scanner {
     fn look(&mut self, at: u64) -> Result<Look, Fault> {
         let Some(header) = self.sound_frame(at)? else { return Ok(Look::Nothing) };
         if header.kind == FrameKind::Claim {
+            if at < self.announced && header.offset != at {
+                return Ok(Look::Nothing);
+            }
             let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
             let claim = body.and_then(|body| ClaimBody::decode(body).ok());
             return Ok(match claim {
@@ -222,6 +230,20 @@ impl Scanner {
             return Ok(Look::Frame(header));
         }
         Ok(Look::Nothing)
+    }
+
+    /// A torn payload may quote a copy of this journal that went on, claims and all. A claim that
+    /// stands within what a dead frame announces counts only in its place: its author had read up
+    /// to there. One that raced with the torn write is void for everybody alike, its author sees
+    /// that, and claims again.
+    fn note_announced(&mut self, at: u64) -> io::Result<()> {
+        let Some(bytes) = self.window.get(at, HEADER_LEN as u64)? else { return Ok(()) };
+        if let Ok(header) = FrameHeader::decode(bytes, &self.codec)
+            && header.kind != FrameKind::Claim
+        {
+            self.announced = self.announced.max(at + header.frame_len());
+        }
+        Ok(())
     }
 
     /// A frame whose header and body verify, wherever it says that it stands.

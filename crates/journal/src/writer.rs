@@ -122,6 +122,9 @@ pub(crate) struct Writer {
     under_way: Option<(BackgroundSync, DurableThrough)>,
     /// A checkpoint that waits for a sync: where it begins and ends.
     fresh_checkpoint: Option<(u64, u64)>,
+    /// The last frame as of the last look at the file: older than what is acknowledged next, so a
+    /// rewrite in between shows.
+    witness: Option<FrameHeader>,
     buffer: Vec<u8>,
     finished: Option<Error>,
     /// The right to hold descriptors, where they are bounded.
@@ -134,6 +137,7 @@ impl Writer {
         let now = opened.options.host.now_ms();
         let folder = opened.source.path.parent().unwrap_or(Path::new(".")).to_owned();
         Self {
+            witness: opened.chain.last,
             folder,
             pid: opened.options.host.pid(),
             source: opened.source,
@@ -227,6 +231,7 @@ impl Writer {
     /// between). Says how many are in the chain.
     pub(crate) fn land(&mut self, batches: &[&[Draft<'_>]]) -> Result<Landed> {
         self.guard()?;
+        self.must_not_be_sealed(batches)?;
         for _ in 0..ATTEMPTS_MAX {
             let last = self.encode(batches);
             let meant = self.buffer.len();
@@ -263,6 +268,16 @@ impl Writer {
             }
         }
         Err(self.poison("others never stopped coming in between".to_owned()))
+    }
+
+    /// Nothing but a reopen is valid behind a seal.
+    fn must_not_be_sealed(&self, batches: &[&[Draft<'_>]]) -> Result<()> {
+        let reopens = batches.iter().copied().flatten().all(|d| d.kind == FrameKind::Reopen);
+        if !self.chain.sealed || reopens {
+            return Ok(());
+        }
+        let why = "its file is sealed".to_owned();
+        Err(Error::new(self.path(), Cause::Poisoned { why }))
     }
 
     /// Encodes the batches at the tail into the buffer; gives the last frame's header.
@@ -577,6 +592,8 @@ impl Writer {
                 if len < self.tail {
                     return Err(self.shortened(self.tail, len));
                 }
+                let witness = std::mem::replace(&mut self.witness, self.chain.last);
+                self.verify_frame(witness)?;
                 return self.verify_last_frame();
             }
             Ok(Attachment::Gone) => "nothing is at its path any more",
@@ -600,7 +617,12 @@ impl Writer {
     }
 
     fn verify_last_frame(&mut self) -> Result<()> {
-        let Some(last) = self.chain.last else { return Ok(()) };
+        self.verify_frame(self.chain.last)
+    }
+
+    /// The frame still stands where it was written.
+    fn verify_frame(&mut self, frame: Option<FrameHeader>) -> Result<()> {
+        let Some(last) = frame else { return Ok(()) };
         let mut bytes = [0; HEADER_LEN];
         let read = self.source.file.read_at(last.offset, &mut bytes);
         let read = read.map_err(|e| Error::io(self.path(), "read", e))?;
@@ -691,6 +713,7 @@ impl Writer {
     pub(crate) fn set_adopted(&mut self, checkpoint: u64) {
         self.durable = DurableThrough { offset: self.chain.end, sequence: self.sequence };
         self.unsettled = false;
+        self.witness = self.chain.last;
         self.checkpoint = checkpoint;
         self.fresh_checkpoint = None;
         self.slot_counter = 1;
@@ -738,7 +761,12 @@ impl Writer {
             }
             Err(error) => return Err(Error::io(&path, "open", error)),
         };
-        let located = locate(&file, &path)?;
+        let len = file.len().map_err(|error| Error::io(&path, "look at", error))?;
+        let located = match locate(&file, &path) {
+            Ok(located) => located,
+            Err(_) if len < self.tail => return Err(self.shortened(self.tail, len)),
+            Err(error) => return Err(error),
+        };
         if located.identity.journal != self.identity.journal {
             let error = detached("another journal is at its path");
             return Err(self.finish(error));

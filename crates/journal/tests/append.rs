@@ -11,7 +11,7 @@ use session_journal::{
     Sequence,
 };
 use support::disk::{EIO, ENOSPC, Op};
-use support::{Bench, lazily, name, record, store_in};
+use support::{Bench, lazily, name, record, scribble, store_in};
 
 fn durably() -> AppendOptions {
     AppendOptions { durability: Some(Durability::Durable), ..AppendOptions::default() }
@@ -76,7 +76,7 @@ fn payloads_of_every_size_come_back() {
     let chunk = 256 << 10;
     let sizes =
         [0, 1, 79, 80, 81, 4015, 4016, 4095, 4096, 4097, chunk - 80, chunk, chunk + 1, 3 << 20];
-    let payload = |size: usize| -> Vec<u8> { (0..size).map(|i| (i % 251) as u8).collect() };
+    let payload = |size: usize| -> Vec<u8> { (0..=250).cycle().take(size).collect() };
     for size in sizes {
         journal.append(&NewRecord::new(payload(size))).unwrap();
     }
@@ -384,6 +384,28 @@ fn a_write_error_is_unknown_whether_or_not_the_bytes_arrived() {
         assert_eq!((again.duplicate, again.sequence.get()), (arrived, 2));
         assert_eq!(bench.texts(), ["one", "two"]);
     }
+}
+
+/// H20, H22: a record that landed in its place is in the chain, so a read error behind that is not
+/// "not stored".
+#[test]
+fn a_read_error_behind_the_landing_is_unknown_and_not_refused() {
+    let bench = Bench::new();
+    let mut journal = bench.create();
+    journal.append(&record("one")).unwrap();
+    // Dead bytes before and behind the first try: the second try must look at them once more.
+    let path = bench.path.clone();
+    bench.disk.before(Op::Append, 1, move || scribble(&path, b"dead"));
+    let path = bench.path.clone();
+    bench.disk.after(Op::Append, 1, move || scribble(&path, b"dead"));
+    let disk = bench.disk.clone();
+    bench.disk.after(Op::Append, 2, move || disk.fail(Op::ReadAt, 1, EIO));
+    let error = journal.append(&record("two").key("k")).unwrap_err();
+    assert_eq!(bench.texts(), ["one", "two"], "it is there for every reader");
+    assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
+    assert_poisoned(&mut journal, &bench);
+    drop(journal);
+    assert!(bench.open().unwrap().append(&record("two").key("k")).unwrap().duplicate);
 }
 
 /// A failed write of a checkpoint comes behind the acknowledgement and takes nothing back (B5).

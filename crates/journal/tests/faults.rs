@@ -146,10 +146,11 @@ fn a_close_that_fails_at_any_call_loses_nothing() {
 }
 
 /// What happened to one record, as its caller was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Told {
     Stored,
-    Refused,
+    /// For this reason.
+    Refused(String),
     Unknown,
 }
 
@@ -195,9 +196,9 @@ fn one_story(random: &mut Random) {
         let what = match &answer {
             Ok(_) => Told::Stored,
             Err(error) if error.kind() == ErrorKind::Unknown => Told::Unknown,
-            Err(_) => Told::Refused,
+            Err(error) => Told::Refused(error.to_string()),
         };
-        told.extend(records.iter().map(|one| (one.key.clone().unwrap(), what)));
+        told.extend(records.iter().map(|one| (one.key.clone().unwrap(), what.clone())));
         if what == Told::Stored {
             expected.extend(records.iter().map(|one| one.key.clone().unwrap()));
         }
@@ -221,7 +222,9 @@ fn one_story(random: &mut Random) {
         .collect();
     assert_eq!(stored, expected, "all that was acknowledged, in order");
     for (key, what) in &told {
-        assert!(*what != Told::Refused || !once.contains(key), "{key} was refused and is there");
+        if let Told::Refused(why) = what {
+            assert!(!once.contains(key), "{key} is there, and was refused: {why}");
+        }
     }
 }
 

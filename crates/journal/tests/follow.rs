@@ -18,7 +18,7 @@ use support::{
 };
 
 /// Far longer than anything here takes; only a broken follower waits for it.
-const GENEROUS: Duration = Duration::from_secs(60);
+const GENEROUS: Duration = Duration::from_mins(1);
 
 fn start_of(reader: &Reader) -> Mark {
     Mark { journal: reader.id(), sequence: Sequence::ZERO, checksum: 0 }

@@ -62,9 +62,29 @@ fn names_of_any_kind_round_trip_through_a_listing() {
     let store = store_in(bench.folder(), bench.options());
     let long = "long ".repeat(100);
     let ids = [
-        "a", "A", "agent:main:main", "..", ".", ".hidden", "con", "nul.txt", "a/b/c", "/a", "a\\b",
-        "😀 emoji", "ümlaut", "UPPER lower", "x.journal", "trailing.", "trailing ", "a%2fb", "~",
-        "new\nline", "nul\0byte", "*?<>|\"", &long,
+        "a",
+        "A",
+        "agent:main:main",
+        "..",
+        ".",
+        ".hidden",
+        "con",
+        "nul.txt",
+        "a/b/c",
+        "/a",
+        "a\\b",
+        "😀 emoji",
+        "ümlaut",
+        "UPPER lower",
+        "x.journal",
+        "trailing.",
+        "trailing ",
+        "a%2fb",
+        "~",
+        "new\nline",
+        "nul\0byte",
+        "*?<>|\"",
+        &long,
     ];
     let mut names: Vec<SessionName> = Vec::new();
     for agent in [None, Some("main"), Some("Main"), Some("ma:in"), Some("..")] {
@@ -153,8 +173,7 @@ fn a_listing_is_newest_first_and_reads_header_pages_only() {
     let listed = store.list().unwrap();
     let order: Vec<&str> = listed.iter().map(|one| one.name.id()).collect();
     assert_eq!(order, ["first", "third", "second"]);
-    let reads: Vec<_> =
-        disk.calls().into_iter().filter(|call| call.op == Op::ReadAt).collect();
+    let reads: Vec<_> = disk.calls().into_iter().filter(|call| call.op == Op::ReadAt).collect();
     assert_eq!(reads.len(), 3, "one read a session");
     assert!(reads.iter().all(|call| call.offset + call.bytes <= 4096), "{reads:?}");
 

@@ -65,12 +65,8 @@ fn the_table_of_admission_is_total_and_as_it_is_written() {
             for generation in [4, 5, 6, 9] {
                 for sequence in [0, 9, 10, 11, 12, 1000] {
                     for incarnation in [7, 8] {
-                        let frame = FrameHeader {
-                            generation,
-                            sequence,
-                            incarnation,
-                            ..next(&last, kind)
-                        };
+                        let frame =
+                            FrameHeader { incarnation, generation, sequence, ..next(&last, kind) };
                         let sealed = last_kind == FrameKind::Seal;
                         let answer = chain.admits(&frame);
                         assert_eq!(
@@ -100,12 +96,12 @@ fn the_first_frame_is_always_admitted() {
 
 #[test]
 fn each_ground_for_being_void_is_named() {
+    use FrameKind::{Record, Release, Reopen, Seal};
     let of = |last: FrameKind, frame: fn(FrameHeader) -> FrameHeader| {
         let chain = behind(last);
         let record = next(&chain.last.unwrap(), FrameKind::Record);
         chain.admits(&frame(record)).unwrap_err()
     };
-    use FrameKind::{Record, Release, Reopen, Seal};
     let lower = |frame| FrameHeader { generation: 4, ..frame };
     let repeated = |frame| FrameHeader { sequence: 10, ..frame };
     let other = |frame| FrameHeader { incarnation: 8, ..frame };

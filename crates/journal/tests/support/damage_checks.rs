@@ -11,25 +11,11 @@ use session_journal::{
 use super::host::options;
 use super::sample::{Left, PAGE, Sample, fits};
 
-/// Readers see every record that is not hit, forwards and backwards alike, and gaps of exactly the
-/// rest; `verify` counts the same. `what` names the damage where a check fails.
+/// Readers see every record that is not hit, and gaps of exactly the rest: forwards, backwards and
+/// strictly; `verify` counts the same. `what` names the damage where a check fails.
 pub(crate) fn readers(sample: &Sample, path: &Path, damaged: &[u8], what: &str) {
-    let Some(left) = sample.left(damaged) else {
-        let error = Reader::open(path).expect_err(what);
-        assert_eq!(error.kind(), ErrorKind::NotAJournal, "{what}: {error}");
-        return;
-    };
-    let reader = Reader::open(path).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let expected: Vec<&Record> = sample
-        .records
-        .iter()
-        .filter(|record| left.records.contains(&record.sequence.get()))
-        .collect();
-
-    let (records, gaps) = split(reader.records().with_gaps(), what);
-    assert!(records.iter().eq(expected.iter().copied()), "{what}: {}", told(&records, &left));
-    assert_eq!(sequences(&gaps), left.lost, "{what}: gaps forwards");
-
+    let Some((reader, left)) = forwards(sample, path, damaged, what) else { return };
+    let expected = expected(sample, &left);
     let (mut records, gaps) = split(reader.backwards().with_gaps(), what);
     records.reverse();
     assert!(
@@ -38,8 +24,25 @@ pub(crate) fn readers(sample: &Sample, path: &Path, damaged: &[u8], what: &str) 
         told(&records, &left)
     );
     assert_eq!(sequences(&gaps), left.lost, "{what}: gaps backwards");
-
     strict(&reader, &expected, &left.lost, what);
+}
+
+/// The same, of the forward reader and `verify` alone.
+pub(crate) fn forwards(
+    sample: &Sample,
+    path: &Path,
+    damaged: &[u8],
+    what: &str,
+) -> Option<(Reader, Left)> {
+    let Some(left) = sample.left(damaged) else {
+        let error = Reader::open(path).expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::NotAJournal, "{what}: {error}");
+        return None;
+    };
+    let reader = Reader::open(path).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let (records, gaps) = split(reader.records().with_gaps(), what);
+    assert!(records.iter().eq(expected(sample, &left)), "{what}: {}", told(&records, &left));
+    assert_eq!(sequences(&gaps), left.lost, "{what}: gaps forwards");
 
     let found = verify(path, &mut |_, _| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(found.records, left.records.len() as u64, "{what}: records counted");
@@ -48,6 +51,12 @@ pub(crate) fn readers(sample: &Sample, path: &Path, damaged: &[u8], what: &str) 
     assert_eq!(lost_by(holes()), left.lost, "{what}: lost, as verify tells: {found:?}");
     assert!(!found.ok || (left.lost_at_end.is_empty() && left.header), "{what}: it is not well");
     every_wound_is_in_a_hole(sample, damaged, holes(), what);
+    Some((reader, left))
+}
+
+fn expected<'a>(sample: &'a Sample, left: &Left) -> Vec<&'a Record> {
+    let is_left = |record: &&Record| left.records.contains(&record.sequence.get());
+    sample.records.iter().filter(is_left).collect()
 }
 
 /// The strict reader gives what comes before the first gap, and then says what is missing.
@@ -74,15 +83,16 @@ fn strict(reader: &Reader, expected: &[&Record], lost: &BTreeSet<u64>, what: &st
 fn every_wound_is_in_a_hole<'a>(
     sample: &Sample,
     damaged: &[u8],
-    holes: impl Iterator<Item = &'a Hole> + Clone,
+    holes: impl Iterator<Item = &'a Hole>,
     what: &str,
 ) {
+    let holes: Vec<&Hole> = holes.collect();
     for span in &sample.frames {
         let range = span.range.start..span.range.end.min(damaged.len());
         if range.is_empty() || damaged[range.clone()] == sample.bytes[range.clone()] {
             continue;
         }
-        let covered = holes.clone().any(|hole| {
+        let covered = holes.iter().any(|hole| {
             let start = fits(hole.offset.get());
             start <= range.start && range.start < start + fits(hole.bytes)
         });

@@ -132,7 +132,9 @@ fn opening(opening: &OpeningBody, out: &mut String) {
 pub(crate) fn report(report: &RepairReport, out: &mut String) {
     let RepairReport { more_holes, header_damaged, settled_bytes, holes } = report;
     line!(out, "report: header damaged {header_damaged}, settled {settled_bytes} bytes");
-    holes.iter().for_each(|one| hole(one, out));
+    for one in holes {
+        hole(one, out);
+    }
     line!(out, "report: {more_holes} more holes");
 }
 

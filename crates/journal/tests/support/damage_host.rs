@@ -86,7 +86,7 @@ pub(crate) fn options(host: &Arc<StillHost>) -> Options {
     }
 }
 
-/// SplitMix64: small, and the same everywhere.
+/// `SplitMix64`: small, and the same everywhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test takes what it needs of it")]
 
 pub(crate) mod disk;
+pub(crate) mod held_up;
 
 use std::fs;
 use std::io::Write;
@@ -114,6 +115,18 @@ pub(crate) fn by_force(label: &str) -> Options {
 
 pub(crate) fn take_over(path: &Path, label: &str) -> Journal {
     Journal::open(path, &by_force(label)).unwrap()
+}
+
+/// A runtime to await on; the engine needs none of its own.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
+}
+
+/// A store with one new session.
+pub(crate) fn session_in(bench: &Bench) -> (Store, session_journal::Session) {
+    let store = store_in(bench.folder(), bench.options());
+    let session = store.create_blocking(&name("a")).unwrap();
+    (store, session)
 }
 
 pub(crate) fn store_in(folder: &Path, journal: Options) -> Store {
