@@ -212,6 +212,8 @@ fn big(table: &mut Table) {
     table.beside(what, text(memory), text(nothing), memory / nothing);
     table.alone("… open it for writing and release it", milliseconds(&opened_for_writing(&path)));
     scan(table, &path, bytes);
+    // Last, for it makes the journal longer.
+    keyed(table, &path);
 }
 
 fn key(n: u64) -> String {
@@ -259,6 +261,27 @@ fn size(table: &mut Table, keyed: u64) {
 fn opened_for_writing(path: &Path) -> Vec<f64> {
     let open = || Journal::open(path, &Options::default()).and_then(Journal::close);
     (0..21).map(|_| seconds(|| open().expect("opens and closes"))).collect()
+}
+
+/// Written appends to the big journal; a new key is looked for in all of its history first.
+fn keyed(table: &mut Table, path: &Path) {
+    let mut journal = Journal::open(path, &options(Durability::Written)).expect("opens");
+    let plain = NewRecord::new(payload());
+    let mut keys = BIG_RECORDS + 1..;
+    let mut rounds = Rounds([Vec::new(), Vec::new()]);
+    for _ in 0..ROUNDS {
+        let without = Times::of(2000, || journal.append(&plain).expect("appends"));
+        let with = Times::of(2000, || {
+            let record = plain.clone().key(key(keys.next().unwrap_or_default()));
+            journal.append(&record).expect("appends")
+        });
+        for (all, times) in rounds.0.iter_mut().zip([without, with]) {
+            all.push(times);
+        }
+    }
+    let p50 = |times: &Times| times.quantile(0.5);
+    rounds.beside(table, "… append with a new key to it, beside one without", 1, p50);
+    journal.close().expect("closes");
 }
 
 /// What the child of this program does, and says.

@@ -35,7 +35,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fuzzed.journal");
     fs::write(&path, content).expect("writes");
-    examine(&path, is_forged, bytes.len() % 2 == 0);
+    examine(&path, is_forged, bytes.len().is_multiple_of(2));
 }
 
 // ---- the files -----------------------------------------------------------------------------

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Cause, Error, Result};
-use crate::reader::{Item, Reader};
+use crate::reader::Reader;
 use crate::record::{Gap, Mark, Record};
 use crate::ticker::ring_every_second;
+use crate::view::Item;
 use crate::watch::{Bell, FileWatch, LOOK_INTERVAL};
 
 /// So many records are read ahead at once; fewer where they are large.

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use crate::chain::Chain;
 use crate::error::{Error, Result};
 use crate::format::{
-    Checkpoint, Codec, FrameHeader, FrameKind, HEADER_LEN, KEYS_PER_BLOCK, KeyEntry, Meta,
-    PAGE_LEN, Run, SAMPLES_PER_BLOCK, Sample, Summary, key_block, key_block_at, key_hash,
-    sample_block, sample_block_at,
+    Checkpoint, Codec, FrameHeader, FrameKind, HEADER_LEN, KEYS_PER_BLOCK, KeyEntry, KeyMatches,
+    Meta, PAGE_LEN, Run, SAMPLES_PER_BLOCK, Sample, Summary, key_block_at, key_block_search,
+    key_hash, sample_block, sample_block_at,
 };
 use crate::identity::JournalId;
 use crate::scan::{ChainFrame, Scanner, Step};
@@ -396,28 +396,27 @@ fn key_offsets(source: &Source, run: &Run, hash: u32) -> Result<Option<Vec<u64>>
     if blocks == 0 {
         return Ok(Some(Vec::new()));
     }
-    let load = |index: usize| -> Result<Option<Vec<KeyEntry>>> {
+    let search = |index: usize| -> Result<Option<KeyMatches>> {
         let (at, len) = key_block_at(run, index);
         let bytes = source.table_block(run, at, len)?;
-        Ok(bytes.and_then(|bytes| key_block(&bytes, &source.codec)))
+        Ok(bytes.and_then(|bytes| key_block_search(&bytes, hash, &source.codec)))
     };
     let guess = (u64::from(hash) * u64::from(run.keys)) >> 32;
     let mut index = usize::try_from(guess).unwrap_or(0).min(keys - 1) / KEYS_PER_BLOCK;
-    let Some(mut block) = load(index)? else { return Ok(None) };
-    while index > 0 && block.first().is_some_and(|first| first.hash >= hash) {
+    let Some(mut block) = search(index)? else { return Ok(None) };
+    while index > 0 && block.may_begin_before {
         index -= 1;
-        let Some(left) = load(index)? else { return Ok(None) };
+        let Some(left) = search(index)? else { return Ok(None) };
         block = left;
     }
     let mut offsets = Vec::new();
     loop {
-        offsets.extend(block.iter().filter(|entry| entry.hash == hash).map(|entry| entry.offset));
-        let beyond = block.last().is_none_or(|last| last.hash > hash);
+        offsets.extend(block.offsets);
         index += 1;
-        if beyond || index >= blocks {
+        if !block.may_go_on_behind || index >= blocks {
             return Ok(Some(offsets));
         }
-        let Some(right) = load(index)? else { return Ok(None) };
+        let Some(right) = search(index)? else { return Ok(None) };
         block = right;
     }
 }

@@ -57,6 +57,7 @@
 mod actor;
 mod append;
 mod background;
+mod backwards;
 mod chain;
 mod error;
 mod follow;
@@ -72,10 +73,12 @@ mod locate;
 mod name;
 mod opening;
 mod options;
+mod path;
 mod pool;
 mod position;
 mod reader;
 mod record;
+mod records;
 mod repair;
 mod replace;
 mod report;
@@ -86,10 +89,12 @@ mod store;
 mod survey;
 mod ticker;
 mod timer;
+mod view;
 mod watch;
 mod window;
 mod writer;
 
+pub use backwards::{Backwards, GapBackwards};
 pub use error::{Came, Cause, Error, ErrorKind, Rejected, Result};
 pub use follow::Follower;
 pub use host::{Host, LocalHost};
@@ -98,13 +103,16 @@ pub use inspect::{HistoryEvent, HistoryKind, Info, State, Verification, history,
 pub use journal::Journal;
 pub use name::{EXTENSION, InvalidName, SessionName};
 pub use options::{AppendOptions, Durability, Expect, Options, Takeover};
+pub use path::PathToRoot;
 pub use position::{Generation, Offset, Sequence};
-pub use reader::{Backwards, GapBackwards, GapRecords, Item, PathToRoot, Reader, Records};
+pub use reader::Reader;
 pub use record::{Appended, Gap, Mark, NewRecord, Record, Verdict};
+pub use records::{GapRecords, Records};
 pub use replace::Compaction;
 pub use report::{Hole, OpenReason, Opening, RepairReport};
 pub use session::Session;
 pub use store::{Listed, Store, StoreOptions};
+pub use view::Item;
 
 /// The program on the README's first screen, compiled as a doctest.
 #[cfg(doctest)]

@@ -71,10 +71,7 @@ impl Session {
             return Err(Rejected { error, records });
         }
         self.actor.enter().await;
-        let (reply, answer) = oneshot::channel();
-        let reply = Reply::Task(reply);
-        self.actor.post(Request::Append(AppendRequest { records, options, reply }));
-        answer.await.unwrap_or_else(|_| Err(self.unanswered()))
+        self.appended(records, options).await
     }
 
     /// The blocking twin of [`append_all`](Self::append_all).
@@ -113,6 +110,15 @@ impl Session {
             let error = Error::new(self.path(), Cause::Busy { waiting });
             return Err(Rejected { error, records });
         }
+        self.appended(records, options).await
+    }
+
+    /// What becomes of an append that has its place in the inbox.
+    async fn appended(
+        &self,
+        records: Vec<NewRecord>,
+        options: AppendOptions,
+    ) -> Result<Vec<Appended>, Rejected> {
         let (reply, answer) = oneshot::channel();
         let reply = Reply::Task(reply);
         self.actor.post(Request::Append(AppendRequest { records, options, reply }));

@@ -69,6 +69,7 @@ pub(crate) struct Survey {
     codec: Codec,
     slot: Option<Slot>,
     slot_generation: u64,
+    compactions: u32,
     pub(crate) chain: Chain,
     /// How far the last pass read.
     pub(crate) examined: u64,
@@ -119,6 +120,7 @@ impl Survey {
             codec: located.codec,
             slot: located.slot.clone(),
             slot_generation: located.slot_generation,
+            compactions: located.identity.compactions,
             examined: start.chain.end,
             standing: Standing { generation, ..Standing::default() },
             settled,
@@ -219,7 +221,9 @@ impl Survey {
         self.note_holes(frame);
         let opening = (header.kind == FrameKind::Opening).then(|| OpeningBody::decode(body).ok());
         let opening = opening.flatten();
-        if let Some(opening) = &opening {
+        // One that a compaction copied tells of places in the file before.
+        let is_of_file = |o: &&OpeningBody| o.identity.compactions == self.compactions;
+        if let Some(opening) = opening.as_ref().filter(is_of_file) {
             self.note_reported(&opening.report);
         }
         self.decide(header, opening.is_some());

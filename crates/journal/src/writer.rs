@@ -1,41 +1,33 @@
-//! The only code that appends: compare-and-swap on the tail, batches, sync, poison.
+//! The only code that appends: compare-and-swap on the tail, batches, poison. What makes them
+//! durable, and what is due besides, stands in `durability`.
 //!
 //! The tail is the end of the bytes that this owner has **read**, in a scan that began at the end
 //! of the last chain frame. A batch names its own offset, counted from the tail, and goes into the
 //! file with one `write`. Where it landed tells everything: at the tail, it is in the chain; behind
 //! it, it is dead and somebody else was there; before it, the file was shortened.
 
+mod durability;
+mod parking;
+
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tracing::{error, warn};
 
 use crate::background::BackgroundSync;
 use crate::chain::Chain;
 use crate::error::{Cause, Error, Result, is_no_space};
-use crate::format::{
-    Checkpoint, FrameHeader, FrameKind, HEADER_LEN, Identity, Meta, OpeningBody, Slot, SlotState,
-    Summary, slot_offset,
-};
+use crate::format::{FrameHeader, FrameKind, HEADER_LEN, Identity, Meta, OpeningBody, Summary};
 use crate::handles::Lease;
 use crate::identity::Owner;
 use crate::index::{Index, Source};
-use crate::locate::{Located, locate, start};
 use crate::options::Options;
 use crate::position::Generation;
 use crate::scan::{Scanner, Step};
-use crate::storage::{Access, Attachment, Landing, Storage};
-use crate::survey::{Standing, Survey};
+use crate::survey::Standing;
 
-/// How long a written append may go unacquainted with what happened to the file's name.
-const CHECK_INTERVAL_MS: i64 = 250;
 /// Others may come in between so often before an append gives up.
 const ATTEMPTS_MAX: u32 = 1000;
-/// A checkpoint is worth its bytes at closing only behind so much.
-const CLOSING_CHECKPOINT_BYTES: u64 = 64 << 10;
-/// Written appends wait for the disk where so many times `sync_bytes` are not synced.
-const FAR_BEHIND: u64 = 16;
 /// What the buffer keeps for the next append.
 const BUFFER_KEPT: usize = 4 << 20;
 
@@ -247,7 +239,7 @@ impl Writer {
                 return Err(self.shortened(self.tail, landing.offset));
             }
             if landing.offset == self.tail {
-                self.settle_dead_bytes()?;
+                self.settle_dead_bytes().map_err(|error| self.unsettled_by(&error))?;
                 let start = self.tail;
                 if landing.written == meant {
                     self.advance(batches, batches.len(), last, meant as u64);
@@ -407,12 +399,19 @@ impl Writer {
             return Ok(());
         }
         let seen = self.scan_up_to(Some(self.tail))?;
-        // What we wrote stands in its place, so a reader may take it for good all the same.
-        self.judge(&seen, None).map_err(|error| {
-            Error::new(self.path(), Cause::Unknown { why: error.cause().to_string() })
-        })?;
+        self.judge(&seen, None)?;
         self.unsettled = false;
         Ok(())
+    }
+
+    /// What we wrote stands in its place, so a reader may take it for good: whatever fails now ends
+    /// the handle, and nobody can say whether it is stored.
+    fn unsettled_by(&mut self, error: &Error) -> Error {
+        let why = error.cause().to_string();
+        if self.is_finished() {
+            return Error::new(self.path(), Cause::Unknown { why });
+        }
+        self.poison(why)
     }
 
     /// Something landed between the tail and our bytes. True where the chain holds our batch after
@@ -495,372 +494,6 @@ impl Writer {
         self.unsettled = seen.examined > our_end.unwrap_or(self.chain.end);
         self.tail = seen.examined;
         Ok(())
-    }
-
-    // ---- durability ------------------------------------------------------------------------
-
-    /// Makes everything durable that is in the chain. Says so only where the file is still the one
-    /// at its path.
-    pub(crate) fn sync(&mut self) -> Result<()> {
-        self.guard()?;
-        self.await_sync()?;
-        if self.durable.offset >= self.chain.end && self.folder_synced {
-            return Ok(());
-        }
-        let through = self.everything();
-        let result = if self.unsynced_bytes() > 0 { self.source.file.sync() } else { Ok(()) };
-        self.synced_and_checked(result, through)
-    }
-
-    fn everything(&self) -> DurableThrough {
-        DurableThrough { offset: self.chain.end, sequence: self.sequence }
-    }
-
-    /// Waits for the sync that is under way, if there is one.
-    fn await_sync(&mut self) -> Result<()> {
-        match self.under_way.take() {
-            Some((sync, through)) => self.synced(sync.wait(), through),
-            None => Ok(()),
-        }
-    }
-
-    /// What is durable now, and its name with it; then whether it is still the file at its path.
-    /// `Fenced` from here means that everything asked for is durable, and stands before the claim.
-    fn synced_and_checked(
-        &mut self,
-        result: io::Result<()>,
-        through: DurableThrough,
-    ) -> Result<()> {
-        self.synced(result, through)?;
-        self.check()?;
-        if let Some((checkpoint, _)) =
-            self.fresh_checkpoint.take_if(|(_, end)| *end <= self.durable.offset)
-        {
-            self.checkpoint = checkpoint;
-            self.write_slot(SlotState::Open);
-        }
-        Ok(())
-    }
-
-    /// What a sync said.
-    fn synced(&mut self, result: io::Result<()>, through: DurableThrough) -> Result<()> {
-        if let Err(error) = result {
-            return Err(self.poison(format!("a sync failed: {error}")));
-        }
-        if !self.folder_synced {
-            // The name of the file must be as durable as what is acknowledged under it.
-            if let Err(error) = self.options.disk.sync_folder(&self.folder) {
-                return Err(self.poison(format!("a sync of the folder failed: {error}")));
-            }
-            self.folder_synced = true;
-        }
-        self.durable = through;
-        Ok(())
-    }
-
-    /// Sees to it that written records become durable in time, without waiting for it: unless so
-    /// much is waiting already that the disk cannot follow.
-    fn sync_in_time(&mut self, now_ms: i64) -> Result<()> {
-        let far_behind =
-            self.unsynced_bytes() >= self.options.sync_bytes.saturating_mul(FAR_BEHIND);
-        if let Some((sync, through)) =
-            self.under_way.take_if(|(sync, _)| far_behind || sync.is_done())
-        {
-            self.synced_and_checked(sync.wait(), through)?;
-        }
-        if self.under_way.is_some() || self.unsynced_bytes() == 0 {
-            return Ok(());
-        }
-        let waited = u128::from(now_ms.abs_diff(self.unsynced_since_ms));
-        if self.unsynced_bytes() >= self.options.sync_bytes
-            || waited >= self.options.sync_interval.as_millis()
-        {
-            self.unsynced_since_ms = now_ms;
-            self.under_way = Some((BackgroundSync::begin(&self.source.file), self.everything()));
-        }
-        Ok(())
-    }
-
-    /// Compares the descriptor with its path, and the last frame with what was written there.
-    pub(crate) fn check(&mut self) -> Result<()> {
-        self.last_check_ms = self.options.host.now_ms();
-        let attachment = self.source.file.attachment();
-        let how = match attachment {
-            Ok(Attachment::Attached) => {
-                let len =
-                    self.source.file.len().map_err(|e| Error::io(self.path(), "look at", e))?;
-                if len < self.tail {
-                    return Err(self.shortened(self.tail, len));
-                }
-                let witness = std::mem::replace(&mut self.witness, self.chain.last);
-                self.verify_frame(witness)?;
-                return self.verify_last_frame();
-            }
-            Ok(Attachment::Gone) => "nothing is at its path any more",
-            Ok(Attachment::Replaced) => "another file is at its path",
-            Err(error) => return Err(Error::io(self.path(), "look at", error)),
-        };
-        // Who took it over and then moved it is the better answer.
-        let seen = self.look_again()?;
-        if seen.standing.generation > self.generation {
-            return Err(self.fenced(&seen.standing));
-        }
-        error!(path = %self.path().display(), how, "detached");
-        let error = Error::new(self.path(), Cause::Detached { how });
-        Err(self.finish(error))
-    }
-
-    /// Nobody has taken the journal, as far as the file says now.
-    pub(crate) fn still_owns(&mut self) -> Result<()> {
-        let seen = self.look_again()?;
-        self.judge(&seen, None)
-    }
-
-    fn verify_last_frame(&mut self) -> Result<()> {
-        self.verify_frame(self.chain.last)
-    }
-
-    /// The frame still stands where it was written.
-    fn verify_frame(&mut self, frame: Option<FrameHeader>) -> Result<()> {
-        let Some(last) = frame else { return Ok(()) };
-        let mut bytes = [0; HEADER_LEN];
-        let read = self.source.file.read_at(last.offset, &mut bytes);
-        let read = read.map_err(|e| Error::io(self.path(), "read", e))?;
-        if read == HEADER_LEN && bytes == last.encode(&self.source.codec) {
-            return Ok(());
-        }
-        Err(self.shortened(self.tail, last.offset + read as u64))
-    }
-
-    /// Before a written append is acknowledged: look at the name now and then.
-    pub(crate) fn check_if_due(&mut self, now_ms: i64) -> Result<()> {
-        // A clock that was set back makes it due as well.
-        if now_ms.abs_diff(self.last_check_ms) < CHECK_INTERVAL_MS.unsigned_abs() {
-            return Ok(());
-        }
-        self.check()
-    }
-
-    /// Bytes in the chain that are not durable.
-    pub(crate) fn unsynced_bytes(&self) -> u64 {
-        self.chain.end.saturating_sub(self.durable.offset)
-    }
-
-    /// What is due after an append was acknowledged: a checkpoint, a sync in time. Its failure
-    /// takes nothing back; it shows at the next append.
-    pub(crate) fn keep_up(&mut self, now_ms: i64) {
-        if self.is_finished() {
-            return;
-        }
-        let recent = self.chain.end - self.index.recent_start().min(self.chain.end);
-        if recent >= self.options.checkpoint_bytes
-            || self.index.recent_records() >= self.options.checkpoint_records
-        {
-            self.write_checkpoint(now_ms);
-        }
-        // Its failure shows at the next append.
-        let _ = self.sync_in_time(now_ms);
-    }
-
-    fn write_checkpoint(&mut self, now_ms: i64) {
-        if let Err(error) = self.try_checkpoint(now_ms) {
-            warn!(path = %self.path().display(), %error, "no checkpoint");
-        }
-    }
-
-    fn try_checkpoint(&mut self, now_ms: i64) -> Result<()> {
-        let at = self.tail;
-        let checkpoint: Checkpoint =
-            self.index.checkpoint(&self.source, at, self.sequence, self.summary)?;
-        let payload = checkpoint.encode(&self.source.codec);
-        let landed = self.land(&[&[control(FrameKind::Checkpoint, &payload, now_ms)]])?;
-        if let Some(refused) = landed.refused {
-            return Err(refused);
-        }
-        // One that landed elsewhere names a wrong place for its own tables; nobody will use it.
-        if landed.start == at {
-            self.index.checkpointed(checkpoint, &self.chain);
-            self.fresh_checkpoint = Some((at, self.chain.end));
-        }
-        Ok(())
-    }
-
-    /// Writes a hint for the next opener and for listings. Losing it costs time only.
-    pub(crate) fn write_slot(&mut self, state: SlotState) {
-        self.slot_counter += 1;
-        let slot = Slot {
-            counter: self.slot_counter,
-            generation: self.generation,
-            state,
-            sequence: self.durable.sequence,
-            tail: self.chain.end,
-            durable_through: self.durable.offset,
-            checkpoint: self.checkpoint,
-            opening: self.summary.opening,
-            records: self.summary.records,
-            void_bytes: self.summary.void_bytes,
-            records_lost: self.summary.records_lost,
-            updated_ms: self.options.host.now_ms(),
-            owner: self.owner.clone(),
-        };
-        let bytes = slot.encode(&self.source.codec);
-        if let Err(error) = self.source.file.write_at(slot_offset(slot.counter), &bytes) {
-            warn!(path = %self.path().display(), %error, "no slot");
-        }
-    }
-
-    /// This owner goes on with a new file, all of which is durable.
-    pub(crate) fn set_adopted(&mut self, checkpoint: u64) {
-        self.durable = DurableThrough { offset: self.chain.end, sequence: self.sequence };
-        self.unsettled = false;
-        self.witness = self.chain.last;
-        self.checkpoint = checkpoint;
-        self.fresh_checkpoint = None;
-        self.slot_counter = 1;
-    }
-
-    // ---- descriptors -----------------------------------------------------------------------
-
-    pub(crate) fn set_lease(&mut self, lease: Lease) {
-        self.lease = Some(lease);
-    }
-
-    fn give_descriptors_back(&mut self) {
-        self.source.file = Arc::new(GivenBack);
-        self.lease = None;
-    }
-
-    pub(crate) fn is_parked(&self) -> bool {
-        self.parked && self.finished.is_none()
-    }
-
-    /// Gives the descriptors back. Closing a file loses what the system has to say of writes that
-    /// fail later, so everything is synced first (H26).
-    pub(crate) fn park(&mut self) {
-        if self.parked || self.finished.is_some() {
-            return;
-        }
-        let settled = self.unsynced_bytes() == 0 && self.under_way.is_none();
-        if !settled && self.sync().is_err() {
-            return;
-        }
-        self.give_descriptors_back();
-        self.parked = true;
-    }
-
-    /// Opens the descriptors again, and looks whether it is still the journal that was left.
-    pub(crate) fn unpark(&mut self, lease: Lease) -> Result<()> {
-        self.guard()?;
-        let detached = |how| Error::new(&self.source.path, Cause::Detached { how });
-        let path = Arc::clone(&self.source.path);
-        let file = match self.options.disk.open(&path, Access::Write) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let error = detached("nothing is at its path any more");
-                return Err(self.finish(error));
-            }
-            Err(error) => return Err(Error::io(&path, "open", error)),
-        };
-        let len = file.len().map_err(|error| Error::io(&path, "look at", error))?;
-        let located = match locate(&file, &path) {
-            Ok(located) => located,
-            Err(_) if len < self.tail => return Err(self.shortened(self.tail, len)),
-            Err(error) => return Err(error),
-        };
-        if located.identity.journal != self.identity.journal {
-            let error = detached("another journal is at its path");
-            return Err(self.finish(error));
-        }
-        if located.identity.compactions != self.identity.compactions {
-            return Err(self.was_replaced(file, &located));
-        }
-        self.source.file = file;
-        self.lease = Some(lease);
-        self.parked = false;
-        self.verify_last_frame()?;
-        let seen = self.look_again()?;
-        self.judge(&seen, None)
-    }
-
-    /// Only an owner replaces a file, so there is one after us.
-    fn was_replaced(&mut self, file: Arc<dyn Storage>, located: &Located) -> Error {
-        let source = Source { file, ..self.source.clone() };
-        let standing = start(&*source.file, &source.path, located).and_then(|start| {
-            let mut survey = Survey::new(&source.file, &source.path, located, &start);
-            survey.pass(&mut ()).map(|()| survey.standing)
-        });
-        match standing {
-            Ok(standing) if standing.generation > self.generation => self.fenced(&standing),
-            Ok(_) => {
-                let how = "another file of this journal is at its path";
-                let error = Error::new(self.path(), Cause::Detached { how });
-                self.finish(error)
-            }
-            Err(error) => error,
-        }
-    }
-
-    // ---- the end ---------------------------------------------------------------------------
-
-    /// Syncs, releases, syncs, and leaves a slot that says so. Poisoned and fenced owners write
-    /// nothing.
-    pub(crate) fn release(&mut self) -> Result<()> {
-        self.guard()?;
-        let now = self.options.host.now_ms();
-        let recent = self.chain.end - self.index.recent_start().min(self.chain.end);
-        if recent >= CLOSING_CHECKPOINT_BYTES {
-            self.write_checkpoint(now);
-        }
-        self.sync()?;
-        let landed = self.land(&[&[control(FrameKind::Release, &[], now)]])?;
-        if let Some(refused) = landed.refused {
-            return Err(refused);
-        }
-        self.sync()?;
-        self.write_slot(SlotState::Released);
-        let closed = Error::new(self.path(), Cause::Closed);
-        self.finish(closed);
-        Ok(())
-    }
-}
-
-/// In the place of a file whose descriptors were given back; nobody gets to it.
-#[derive(Debug)]
-struct GivenBack;
-
-impl GivenBack {
-    fn refuse<T>() -> io::Result<T> {
-        Err(io::Error::new(io::ErrorKind::NotConnected, "the descriptors were given back"))
-    }
-}
-
-impl Storage for GivenBack {
-    fn append(&self, _: &[u8]) -> io::Result<Landing> {
-        Self::refuse()
-    }
-
-    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
-        Self::refuse()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Self::refuse()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Self::refuse()
-    }
-
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Self::refuse()
-    }
-
-    fn attachment(&self) -> io::Result<Attachment> {
-        Self::refuse()
-    }
-
-    fn reserve(&self, _: u64) -> io::Result<()> {
-        Self::refuse()
     }
 }
 

@@ -222,6 +222,24 @@ fn an_opening_that_cannot_settle_fails_and_the_next_one_settles() {
     }
 }
 
+/// H11: between a claim that others have seen and its opening there is a sync, also where nothing
+/// has to be settled: no generation is ever claimed twice across a power loss.
+#[test]
+fn a_claim_is_synced_before_its_opening_even_behind_a_clean_release() {
+    let bench = Bench::new();
+    owned(&bench).close().unwrap();
+    bench.disk.forget_calls();
+    bench.open().unwrap().close().unwrap();
+    let steps: Vec<Op> = bench
+        .disk
+        .calls()
+        .into_iter()
+        .map(|call| call.op)
+        .filter(|op| matches!(op, Op::Append | Op::Sync))
+        .collect();
+    assert_eq!(steps[..3], [Op::Append, Op::Sync, Op::Append], "{steps:?}");
+}
+
 /// H13: a release is believed only if it says of everything before it that it was synced.
 #[test]
 fn an_unsound_release_is_settled_like_a_crash() {

@@ -220,6 +220,37 @@ pub fn key_block(bytes: &[u8], codec: &Codec) -> Option<Vec<KeyEntry>> {
     Some(keys)
 }
 
+/// The keys of one block that have a hash, found without reading the others; `None` where the block
+/// does not verify. Says besides whether more of them may stand in the block before or behind.
+#[must_use]
+pub fn key_block_search(bytes: &[u8], hash: u32, codec: &Codec) -> Option<KeyMatches> {
+    let (entries, _) = verified(bytes, codec)?.as_chunks::<KEY_LEN>();
+    let hash_of = |entry: &[u8; KEY_LEN]| entry.first_chunk().map_or(0, |h| u32::from_le_bytes(*h));
+    let first = entries.partition_point(|entry| hash_of(entry) < hash);
+    let rest = entries.get(first..)?;
+    let matches = rest.partition_point(|entry| hash_of(entry) == hash);
+    let offsets = rest.get(..matches)?.iter().filter_map(|entry| {
+        let mut fields = Fields::new(entry, "keys");
+        fields.u32().and_then(|_| fields.u48()).ok()
+    });
+    Some(KeyMatches {
+        offsets: offsets.collect(),
+        may_begin_before: first == 0,
+        may_go_on_behind: first.saturating_add(matches) == entries.len(),
+    })
+}
+
+/// What a block of keys holds of one hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyMatches {
+    /// Offsets of the frames, in file order.
+    pub offsets: Vec<u64>,
+    /// The block begins with this hash, or above it.
+    pub may_begin_before: bool,
+    /// The block ends with this hash, or below it.
+    pub may_go_on_behind: bool,
+}
+
 /// Where block `index` of a run's samples stands in its checkpoint's body, and its length.
 #[must_use]
 pub fn sample_block_at(run: &Run, index: usize) -> (u64, usize) {

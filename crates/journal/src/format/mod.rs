@@ -15,8 +15,9 @@ mod tests;
 mod wire;
 
 pub use checkpoint::{
-    Checkpoint, KEYS_PER_BLOCK, KeyEntry, Run, SAMPLES_PER_BLOCK, Sample, Summary, TABLES_START,
-    key_block, key_block_at, key_hash, sample_block, sample_block_at,
+    Checkpoint, KEYS_PER_BLOCK, KeyEntry, KeyMatches, Run, SAMPLES_PER_BLOCK, Sample, Summary,
+    TABLES_START, key_block, key_block_at, key_block_search, key_hash, sample_block,
+    sample_block_at,
 };
 pub use control::{ClaimBody, CompactedBody, Identity, OpeningBody, Purpose, ReopenBody, SealBody};
 pub use frame::{

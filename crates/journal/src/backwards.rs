@@ -1,0 +1,180 @@
+//! Reading backwards: from frame to frame as each points at the one before it, and by reading
+//! forwards where nothing sound stands there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::chain::Chain;
+use crate::error::Result;
+use crate::format::{FrameHeader, FrameKind, PAGE_LEN};
+use crate::index::Source;
+use crate::locate::read_frame;
+use crate::record::{Gap, Record};
+use crate::scan::Step;
+use crate::view::{Item, View, record_of, strictly};
+
+/// Records from the last to the first. Strict: at a gap it gives `Corrupt` once and ends.
+#[derive(Debug)]
+pub struct Backwards {
+    gaps: GapBackwards,
+    done: bool,
+}
+
+/// Records from the last to the first, and the gaps between them.
+#[derive(Debug)]
+pub struct GapBackwards {
+    view: Arc<View>,
+    /// Where the frame to look at next begins; zero for none.
+    next: u64,
+    /// The frame behind it begins here, and has this sequence before it.
+    behind: u64,
+    expected: u64,
+    /// Frames that were found by reading forwards, in file order.
+    found: Vec<u64>,
+    waiting: Option<Record>,
+    begun: bool,
+}
+
+impl Backwards {
+    pub(crate) fn new(view: Arc<View>) -> Self {
+        let gaps = GapBackwards {
+            next: view.last_offset,
+            behind: view.end,
+            expected: view.last,
+            found: Vec::new(),
+            waiting: None,
+            begun: false,
+            view,
+        };
+        Self { gaps, done: false }
+    }
+
+    /// Goes on before damage, and says what is missing.
+    #[must_use]
+    pub fn with_gaps(self) -> GapBackwards {
+        self.gaps
+    }
+}
+
+impl Iterator for Backwards {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = if self.done { None } else { self.gaps.next() };
+        strictly(item, &mut self.done, &self.gaps.view.source.path)
+    }
+}
+
+impl Iterator for GapBackwards {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
+
+impl GapBackwards {
+    /// So many records, without the gaps.
+    pub(crate) fn take_records(self, n: u64) -> impl Iterator<Item = Result<Record>> {
+        let records = self.filter_map(|item| match item {
+            Ok(Item::Record(record)) => Some(Ok(record)),
+            Ok(Item::Gap(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        records.take(usize::try_from(n).unwrap_or(usize::MAX))
+    }
+
+    fn step(&mut self) -> Result<Option<Item>> {
+        loop {
+            if let Some(record) = self.waiting.take() {
+                return Ok(Some(Item::Record(record)));
+            }
+            if !std::mem::replace(&mut self.begun, true) && self.view.lost_at_end > 0 {
+                let gap = self.view.gap_at_end(self.view.last + 1, self.view.lost_at_end);
+                return Ok(Some(Item::Gap(gap)));
+            }
+            let Some((header, body)) = self.frame_before()? else {
+                return Ok(self.gap_to(0, PAGE_LEN).map(Item::Gap));
+            };
+            let gap = self.gap_to(header.sequence, header.end());
+            self.behind = header.offset;
+            self.expected = header.sequence;
+            if header.kind == FrameKind::Record {
+                self.waiting = record_of(&header, &Bytes::from(body));
+                self.expected = self.expected.saturating_sub(1);
+            }
+            if let Some(gap) = gap {
+                return Ok(Some(Item::Gap(gap)));
+            }
+        }
+    }
+
+    /// The records above `sequence` that should have come first.
+    fn gap_to(&mut self, sequence: u64, end: u64) -> Option<Gap> {
+        let records = self.expected.saturating_sub(sequence);
+        self.expected = self.expected.min(sequence);
+        if records == 0 || self.view.is_declared(sequence + 1, records) {
+            return None;
+        }
+        Some(self.view.gap(sequence + 1, records, end.min(self.behind), self.behind))
+    }
+
+    /// The chain frame before the one that was given last: where it points, or, where nothing sound
+    /// stands there, by reading forwards from the nearest known place.
+    fn frame_before(&mut self) -> Result<Option<(FrameHeader, Vec<u8>)>> {
+        let Source { file, path, codec } = self.view.source.clone();
+        if let Some(at) = self.found.pop() {
+            let frame = read_frame(&*file, &path, &codec, at)?;
+            if let Some((header, _)) = &frame
+                && self.found.is_empty()
+            {
+                self.next = header.previous;
+            }
+            return Ok(frame);
+        }
+        if self.behind <= PAGE_LEN {
+            return Ok(None);
+        }
+        if self.next != 0
+            && self.next < self.behind
+            && let Some((header, body)) = read_frame(&*file, &path, &codec, self.next)?
+            && (header.is_alone() || self.is_known_whole(&header))
+        {
+            self.next = header.previous;
+            return Ok(Some((header, body)));
+        }
+        self.read_forwards()?;
+        if self.found.is_empty() { Ok(None) } else { self.frame_before() }
+    }
+
+    /// A frame that a later one of the chain points at was in the chain; so was its batch.
+    fn is_known_whole(&self, header: &FrameHeader) -> bool {
+        header.batch_end() <= self.view.end
+    }
+
+    /// Collects the frames of a stretch before the one that was given last.
+    fn read_forwards(&mut self) -> Result<()> {
+        let source = &self.view.source;
+        let mut limit = self.behind;
+        loop {
+            let place = self.view.index.place_before(source, limit)?;
+            // Up to the end of the view: the witness of a torn batch may be what was given last.
+            let chain = Chain::before(place.offset, place.before);
+            let mut scanner = source.scanner(chain, self.view.end);
+            loop {
+                match scanner.step()? {
+                    Step::Frame(frame) if frame.header.offset < self.behind => {
+                        self.found.push(frame.header.offset);
+                    }
+                    Step::Claim(_) => {}
+                    Step::Frame(_) | Step::End(_) => break,
+                }
+            }
+            if !self.found.is_empty() || place.offset <= PAGE_LEN {
+                return Ok(());
+            }
+            limit = place.offset;
+        }
+    }
+}

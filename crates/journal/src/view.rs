@@ -1,0 +1,154 @@
+//! What a reader and its iterators share: a file up to a point, how to find things in it, and what
+//! is missing.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::error::{Cause, Error, Result};
+use crate::format::{CompactedBody, FrameHeader, FrameKind, Identity, PAGE_LEN};
+use crate::index::{Index, Source, meta_of};
+use crate::locate::read_frame;
+use crate::position::{Generation, Offset, Sequence};
+use crate::record::{Gap, Record, Verdict};
+use crate::survey::Survey;
+
+/// What a tolerant reader gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A record.
+    Record(Record),
+    /// Records that are missing here.
+    Gap(Gap),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) source: Source,
+    pub(crate) identity: Identity,
+    pub(crate) index: Index,
+    /// The end of the chain.
+    pub(crate) end: u64,
+    pub(crate) last_offset: u64,
+    pub(crate) last: u64,
+    pub(crate) records: u64,
+    /// Records behind the end that a slot knows were durable.
+    pub(crate) lost_at_end: u64,
+    pub(crate) last_checksum: u32,
+    pub(crate) durable: u64,
+    pub(crate) declared: Vec<(u64, u64)>,
+}
+
+impl View {
+    pub(crate) fn new(
+        source: Source,
+        identity: Identity,
+        survey: &Survey,
+        index: &Index,
+    ) -> Result<Self> {
+        let chain = &survey.chain;
+        let last = chain.sequence();
+        let last_checksum = match survey.last_record_checksum {
+            0 => index.checksum_of(&source, last, chain.end)?,
+            known => known,
+        };
+        Ok(Self {
+            declared: declared(&source, &identity)?,
+            source,
+            identity,
+            index: index.clone(),
+            end: chain.end,
+            last_offset: chain.last_offset(),
+            last,
+            records: survey.summary.records,
+            lost_at_end: survey.lost_at_end(),
+            last_checksum,
+            durable: survey.durable_through,
+        })
+    }
+
+    pub(crate) fn record_at(&self, offset: u64) -> Result<Option<Record>> {
+        let Source { file, path, codec } = &self.source;
+        let frame = read_frame(&**file, path, codec, offset)?;
+        Ok(frame.and_then(|(header, body)| record_of(&header, &Bytes::from(body))))
+    }
+
+    /// Whether a compaction has declared these records as lost before it.
+    pub(crate) fn is_declared(&self, first: u64, records: u64) -> bool {
+        self.declared
+            .iter()
+            .any(|(start, count)| *start <= first && first + records <= start + count)
+    }
+
+    pub(crate) fn gap_at_end(&self, first: u64, records: u64) -> Gap {
+        Gap { verdict: Verdict::Corrupt, ..self.gap(first, records, self.end, self.end) }
+    }
+
+    pub(crate) fn gap(&self, first: u64, records: u64, offset: u64, end: u64) -> Gap {
+        Gap {
+            first: Sequence::new(first),
+            records,
+            offset: Offset::new(offset),
+            bytes: end - offset,
+            verdict: if end <= self.durable { Verdict::Corrupt } else { Verdict::Torn },
+        }
+    }
+}
+
+/// What the first frame of a compacted file declares.
+fn declared(source: &Source, identity: &Identity) -> Result<Vec<(u64, u64)>> {
+    if identity.compactions == 0 {
+        return Ok(Vec::new());
+    }
+    let at = PAGE_LEN;
+    let first = read_frame(&*source.file, &source.path, &source.codec, at)?;
+    let lost = first
+        .filter(|(header, _)| header.kind == FrameKind::Compacted)
+        .and_then(|(_, body)| CompactedBody::decode(&body).ok());
+    Ok(lost.map(|compacted| compacted.lost).unwrap_or_default())
+}
+
+/// The record of a frame; `None` where it is not one, or has not its shape.
+pub(crate) fn record_of(header: &FrameHeader, body: &Bytes) -> Option<Record> {
+    if header.kind != FrameKind::Record {
+        return None;
+    }
+    let meta = meta_of(header, body)?;
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    Some(Record {
+        sequence: Sequence::new(header.sequence),
+        generation: Generation::new(header.generation),
+        offset: Offset::new(header.offset),
+        time_ms: header.time_ms,
+        kind: text(meta.kind),
+        key: text(meta.key),
+        parent: text(meta.parent),
+        checksum: header.body_checksum,
+        payload: body.slice(usize::from(header.meta_len)..),
+    })
+}
+
+pub(crate) fn corrupt(path: &Path, gap: &Gap) -> Error {
+    let cause = Cause::Corrupt { sequence: gap.first, records: gap.records, offset: gap.offset };
+    Error::new(path, cause)
+}
+
+/// Turns what a tolerant reader gives into what a strict one gives: at a gap `Corrupt`, once, and
+/// then the end.
+pub(crate) fn strictly(
+    item: Option<Result<Item>>,
+    done: &mut bool,
+    path: &Path,
+) -> Option<Result<Record>> {
+    if *done {
+        return None;
+    }
+    let error = match item? {
+        Ok(Item::Record(record)) => return Some(Ok(record)),
+        Ok(Item::Gap(gap)) => corrupt(path, &gap),
+        Err(error) => error,
+    };
+    *done = true;
+    Some(Err(error))
+}
