@@ -43,8 +43,7 @@ impl Writer {
         {
             return self.acknowledge_duplicate(first, durability);
         }
-        let draft = draft_of(record, now);
-        let landed = self.land(&[&[draft]])?;
+        let landed = self.land_one(draft_of(record, now))?;
         landed.refused.map_or(Ok(()), Err)?;
         let durable = self.settle_acknowledgement(durability, now)?;
         let appended = Appended {

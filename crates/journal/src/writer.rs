@@ -24,6 +24,7 @@ use crate::index::{Index, Source};
 use crate::options::Options;
 use crate::position::Generation;
 use crate::scan::{Scanner, Step};
+use crate::storage::Landing;
 use crate::survey::Standing;
 
 /// Others may come in between so often before an append gives up.
@@ -44,6 +45,17 @@ impl Draft<'_> {
     pub(crate) fn frame_len(&self) -> u64 {
         (HEADER_LEN + self.meta.len() + self.payload.len()) as u64
     }
+}
+
+/// Where a frame goes.
+#[derive(Clone, Copy)]
+struct Place {
+    offset: u64,
+    /// Where its batch begins.
+    first: u64,
+    batch_len: u64,
+    previous: u64,
+    sequence: u64,
 }
 
 /// How a write of several batches went.
@@ -226,40 +238,79 @@ impl Writer {
         self.must_not_be_sealed(batches)?;
         for _ in 0..ATTEMPTS_MAX {
             let last = self.encode(batches);
-            let meant = self.buffer.len();
-            let landing = match self.source.file.append(&self.buffer) {
-                Ok(landing) => landing,
-                Err(error) if is_no_space(&error) => {
-                    let refused = Some(self.no_space(meant, 0, Some(error))?);
-                    return Ok(Landed { start: self.tail, stored: 0, refused });
-                }
-                Err(error) => return Err(self.poison(format!("an append failed: {error}"))),
-            };
-            if landing.offset < self.tail {
-                return Err(self.shortened(self.tail, landing.offset));
-            }
-            if landing.offset == self.tail {
-                self.settle_dead_bytes().map_err(|error| self.unsettled_by(&error))?;
-                let start = self.tail;
-                if landing.written == meant {
-                    self.advance(batches, batches.len(), last, meant as u64);
-                    return Ok(Landed { start, stored: batches.len(), refused: None });
-                }
-                let stored = self.keep_whole(batches, landing.written);
-                let refused = Some(self.no_space(meant, landing.written, None)?);
-                return Ok(Landed { start, stored, refused });
-            }
-            if self.was_displaced(landing.offset + landing.written as u64)? {
-                let start = self.tail;
-                self.advance(batches, batches.len(), last, meant as u64);
-                return Ok(Landed { start, stored: batches.len(), refused: None });
-            }
-            if landing.written < meant {
-                let refused = Some(self.no_space(meant, landing.written, None)?);
-                return Ok(Landed { start: self.tail, stored: 0, refused });
+            let landing = self.source.file.append(&self.buffer);
+            if let Some(landed) = self.landed(batches, last, landing)? {
+                return Ok(landed);
             }
         }
         Err(self.poison("others never stopped coming in between".to_owned()))
+    }
+
+    /// Writes one frame as a batch of its own: the short way of [`land`](Self::land), which it
+    /// leaves where anything is not as usual.
+    pub(crate) fn land_one(&mut self, draft: Draft<'_>) -> Result<Landed> {
+        self.guard()?;
+        if self.unsettled || self.chain.sealed {
+            return self.land(&[&[draft]]);
+        }
+        self.clear_buffer();
+        let sequence = self.sequence + u64::from(draft.kind == FrameKind::Record);
+        let (offset, previous) = (self.tail, self.chain.last_offset());
+        let place =
+            Place { offset, first: offset, batch_len: draft.frame_len(), previous, sequence };
+        let header = self.put(&draft, place);
+        let landing = self.source.file.append(&self.buffer);
+        let batches: &[&[Draft<'_>]] = &[&[draft]];
+        match landing {
+            Ok(Landing { offset, written })
+                if offset == self.tail && written == self.buffer.len() =>
+            {
+                self.advance(batches, 1, Some(&header), written as u64);
+                Ok(Landed { start: offset, stored: 1, refused: None })
+            }
+            landing => match self.landed(batches, Some(header), landing)? {
+                Some(landed) => Ok(landed),
+                None => self.land(batches),
+            },
+        }
+    }
+
+    /// What a landing means; `None` where everything is to be written again at the new tail.
+    fn landed(
+        &mut self,
+        batches: &[&[Draft<'_>]],
+        last: Option<FrameHeader>,
+        landing: io::Result<Landing>,
+    ) -> Result<Option<Landed>> {
+        let meant = self.buffer.len();
+        let landing = match landing {
+            Ok(landing) => landing,
+            Err(error) if is_no_space(&error) => {
+                let refused = Some(self.no_space(meant, 0, Some(error))?);
+                return Ok(Some(Landed { start: self.tail, stored: 0, refused }));
+            }
+            Err(error) => return Err(self.poison(format!("an append failed: {error}"))),
+        };
+        if landing.offset < self.tail {
+            return Err(self.shortened(self.tail, landing.offset));
+        }
+        let in_place = if landing.offset == self.tail {
+            self.settle_dead_bytes().map_err(|error| self.unsettled_by(&error))?;
+            true
+        } else {
+            self.was_displaced(landing.offset + landing.written as u64)?
+        };
+        let start = self.tail;
+        if in_place && (landing.written == meant || landing.offset != start) {
+            self.advance(batches, batches.len(), last.as_ref(), meant as u64);
+            return Ok(Some(Landed { start, stored: batches.len(), refused: None }));
+        }
+        if landing.written == meant {
+            return Ok(None);
+        }
+        let stored = if in_place { self.keep_whole(batches, landing.written) } else { 0 };
+        let refused = Some(self.no_space(meant, landing.written, None)?);
+        Ok(Some(Landed { start, stored, refused }))
     }
 
     /// Nothing but a reopen is valid behind a seal.
@@ -274,54 +325,64 @@ impl Writer {
 
     /// Encodes the batches at the tail into the buffer; gives the last frame's header.
     fn encode(&mut self, batches: &[&[Draft<'_>]]) -> Option<FrameHeader> {
-        self.buffer.clear();
-        if self.buffer.capacity() > BUFFER_KEPT {
-            self.buffer.shrink_to(BUFFER_KEPT);
-        }
+        self.clear_buffer();
         let mut last = None;
-        let mut at = self.tail;
+        let mut offset = self.tail;
         let mut previous = self.chain.last_offset();
         let mut sequence = self.sequence;
         for batch in batches {
-            let first = at;
+            let first = offset;
             let batch_len = batch.iter().map(Draft::frame_len).sum::<u64>();
             for draft in *batch {
-                if draft.kind == FrameKind::Record {
-                    sequence += 1;
-                }
-                let begin = self.buffer.len();
-                self.buffer.extend_from_slice(&[0; HEADER_LEN]);
-                draft.meta.encode(&mut self.buffer);
-                self.buffer.extend_from_slice(draft.payload);
-                let body = &self.buffer[begin + HEADER_LEN..];
-                let header = FrameHeader {
-                    kind: draft.kind,
-                    flags: draft.meta.flags(),
-                    meta_len: fits(body.len() - draft.payload.len()),
-                    payload_len: fits(draft.payload.len()),
-                    body_checksum: self.source.codec.checksum(&[body]),
-                    incarnation: self.owner.incarnation.short(),
-                    generation: self.generation,
-                    sequence,
-                    offset: at,
-                    batch_before: fits(at - first),
-                    batch_len: fits(batch_len),
-                    previous,
-                    time_ms: draft.time_ms,
-                    // A release says of everything before it that it is synced; `release` made it so.
-                    durable_through: match draft.kind {
-                        FrameKind::Release => at,
-                        _ => self.durable.offset,
-                    },
-                };
-                let encoded = header.encode(&self.source.codec);
-                self.buffer[begin..begin + HEADER_LEN].copy_from_slice(&encoded);
-                previous = at;
-                at = header.end();
+                sequence += u64::from(draft.kind == FrameKind::Record);
+                let header =
+                    self.put(draft, Place { offset, first, batch_len, previous, sequence });
+                previous = offset;
+                offset = header.end();
                 last = Some(header);
             }
         }
         last
+    }
+
+    fn clear_buffer(&mut self) {
+        self.buffer.clear();
+        if self.buffer.capacity() > BUFFER_KEPT {
+            self.buffer.shrink_to(BUFFER_KEPT);
+        }
+    }
+
+    /// Encodes one frame behind what is in the buffer.
+    #[inline]
+    fn put(&mut self, draft: &Draft<'_>, place: Place) -> FrameHeader {
+        let begin = self.buffer.len();
+        self.buffer.extend_from_slice(&[0; HEADER_LEN]);
+        draft.meta.encode(&mut self.buffer);
+        self.buffer.extend_from_slice(draft.payload);
+        let body = &self.buffer[begin + HEADER_LEN..];
+        let header = FrameHeader {
+            kind: draft.kind,
+            flags: draft.meta.flags(),
+            meta_len: fits(body.len() - draft.payload.len()),
+            payload_len: fits(draft.payload.len()),
+            body_checksum: self.source.codec.checksum(&[body]),
+            incarnation: self.owner.incarnation.short(),
+            generation: self.generation,
+            sequence: place.sequence,
+            offset: place.offset,
+            batch_before: fits(place.offset - place.first),
+            batch_len: fits(place.batch_len),
+            previous: place.previous,
+            time_ms: draft.time_ms,
+            // A release says of everything before it that it is synced; `release` made it so.
+            durable_through: match draft.kind {
+                FrameKind::Release => place.offset,
+                _ => self.durable.offset,
+            },
+        };
+        let encoded = header.encode(&self.source.codec);
+        self.buffer[begin..begin + HEADER_LEN].copy_from_slice(&encoded);
+        header
     }
 
     /// Takes `stored` batches, which stand at the tail now, into the chain.
@@ -329,7 +390,7 @@ impl Writer {
         &mut self,
         batches: &[&[Draft<'_>]],
         stored: usize,
-        last: Option<FrameHeader>,
+        last: Option<&FrameHeader>,
         bytes: u64,
     ) {
         let Some(last) = last else { return };
@@ -349,7 +410,7 @@ impl Writer {
         if last.kind == FrameKind::Record {
             self.last_checksum = last.body_checksum;
         }
-        self.chain = Chain::behind(&last);
+        self.chain = Chain::behind(last);
         self.tail += bytes;
     }
 
@@ -372,7 +433,7 @@ impl Writer {
             whole += len;
             stored += 1;
         }
-        self.advance(batches, stored, last, whole);
+        self.advance(batches, stored, last.as_ref(), whole);
         self.tail += written as u64 - whole;
         stored
     }
