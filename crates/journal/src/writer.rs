@@ -301,7 +301,7 @@ impl Writer {
             self.was_displaced(landing.offset + landing.written as u64)?
         };
         let start = self.tail;
-        if in_place && (landing.written == meant || landing.offset != start) {
+        if in_place && landing.written == meant {
             self.advance(batches, batches.len(), last.as_ref(), meant as u64);
             return Ok(Some(Landed { start, stored: batches.len(), refused: None }));
         }
