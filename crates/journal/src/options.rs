@@ -59,7 +59,8 @@ pub struct Options {
     pub sync_interval: Duration,
     /// The most written bytes that wait for a sync. Default: 4 MiB.
     pub sync_bytes: u64,
-    /// How often two willing takers try again before giving up. Default: 16.
+    /// How often two willing takers try again before giving up, with random pauses of up to an eighth
+    /// of a second in between. Default: 64.
     pub claim_attempts: u32,
     /// Write on a network or FUSE file system all the same. Default: false. The protocol stands on
     /// the atomic append order of a local file system.
@@ -93,7 +94,7 @@ impl Default for Options {
             checkpoint_records: 4096,
             sync_interval: Duration::from_secs(1),
             sync_bytes: 4 << 20,
-            claim_attempts: 16,
+            claim_attempts: 64,
             allow_any_filesystem: false,
             disk: Arc::new(LocalDisk),
             host: Arc::new(LocalHost),
