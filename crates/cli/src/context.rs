@@ -1,6 +1,6 @@
 //! What every command works with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use session_journal::{Store, StoreOptions};
 
@@ -12,36 +12,46 @@ use crate::stop::Stop;
 
 /// The settings and the ways out of a command.
 pub(crate) struct Context {
-    /// The folder of the store; it may not be there yet.
-    pub(crate) folder: PathBuf,
     /// Answer in JSON.
     pub(crate) json: bool,
     /// Standard output.
     pub(crate) output: Output,
     /// Whether to stop.
     pub(crate) stop: Stop,
+    folder: Option<PathBuf>,
     quiet: bool,
 }
 
 impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let folder = global.store().ok_or_else(|| {
-            Failure::usage(
-                "no store: neither --store, SESSION_JOURNAL_STORE nor HOME says where it is",
-            )
-        })?;
         let stop = Stop::install()?;
         let output = Output::new(stop.clone(), global.color)?;
-        Ok(Self { folder, json: global.json, output, stop, quiet: global.quiet })
+        Ok(Self { json: global.json, output, stop, folder: global.store(), quiet: global.quiet })
+    }
+
+    /// The folder of the store; it may not be there yet.
+    pub(crate) fn folder(&self) -> Result<&Path, Failure> {
+        self.folder.as_deref().ok_or_else(|| {
+            Failure::usage(
+                "no store: neither --store, SESSION_JOURNAL_STORE nor HOME says where it is; \
+                 name one with --store",
+            )
+        })
+    }
+
+    /// Whether anything says where the store is. What names a file needs none.
+    pub(crate) fn has_folder(&self) -> bool {
+        self.folder.is_some()
     }
 
     /// The store, if its folder is there. Commands that read do not make it.
     pub(crate) fn store(&self) -> Result<Option<Store>, Failure> {
         // What cannot be told apart from a folder is for the store to say.
-        if matches!(self.folder.try_exists(), Ok(false)) {
+        let folder = self.folder()?;
+        if matches!(folder.try_exists(), Ok(false)) {
             return Ok(None);
         }
-        Ok(Some(Store::open(&self.folder, StoreOptions::default())?))
+        Ok(Some(Store::open(folder, StoreOptions::default())?))
     }
 
     /// Something worth knowing, on standard error.

@@ -12,27 +12,27 @@ use crate::exit::Failure;
 /// The file of the session that this text means. The full name of a session comes first, then a
 /// path, then the beginning of a name.
 pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
-    let store = context.store()?;
+    let store = store(context, text)?;
     if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
-        return Ok(path);
+        return journal_file(&path);
     }
     let path = Path::new(text);
     if looks_like_path(path) && path.symlink_metadata().is_ok() {
         return journal_file(path);
     }
     match store.map(|store| Ok((store.resolve(text)?, store))) {
-        Some(Ok((name, store))) => Ok(store.path_of(&name)),
+        Some(Ok((name, store))) => journal_file(&store.path_of(&name)),
         Some(Err(error)) if error_is_final(&error) => Err(Failure::Engine(error)),
         _ if path.symlink_metadata().is_ok() => journal_file(path),
-        _ => Err(none(context, text)),
+        _ => Err(none(context, text)?),
     }
 }
 
 /// The file and name of a session to be created, if there is none of this very name yet.
 pub(crate) fn find_or_name(context: &Context, text: &str) -> Result<New, Failure> {
-    let store = context.store()?;
+    let store = store(context, text)?;
     if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
-        return Ok(New::Existing(path));
+        return journal_file(&path).map(New::Existing);
     }
     let path = Path::new(text);
     if path.symlink_metadata().is_ok_and(|metadata| looks_like_path(path) || metadata.is_file()) {
@@ -43,7 +43,7 @@ pub(crate) fn find_or_name(context: &Context, text: &str) -> Result<New, Failure
         return Ok(New::Path(path.to_owned(), name(&stem)?));
     }
     let name = name(text)?;
-    Ok(New::Path(context.folder.join(name.relative_path()), name))
+    Ok(New::Path(context.folder()?.join(name.relative_path()), name))
 }
 
 /// A session that is there, or is to be created.
@@ -57,6 +57,15 @@ pub(crate) enum New {
 
 fn name(text: &str) -> Result<SessionName, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("{text:?}: {error}; choose another name")))
+}
+
+/// The store to look in, if there is one.
+fn store(context: &Context, text: &str) -> Result<Option<Store>, Failure> {
+    if text.is_empty() {
+        // Every name begins with it; an empty variable of a script is not to choose a session.
+        return Err(Failure::usage("a session's name cannot be empty; name one"));
+    }
+    if context.has_folder() { context.store() } else { Ok(None) }
 }
 
 fn exactly(store: &Store, text: &str) -> Option<PathBuf> {
@@ -107,12 +116,13 @@ fn error_is_final(error: &session_journal::Error) -> bool {
     error.kind() != ErrorKind::NotFound
 }
 
-fn none(context: &Context, text: &str) -> Failure {
+/// The failure to find anything.
+fn none(context: &Context, text: &str) -> Result<Failure, Failure> {
+    let (kind, path) = (ErrorKind::NotFound, Path::new(text));
+    if path.is_absolute() {
+        return Ok(Failure::about(kind, path, "there is no such file", "check the path"));
+    }
     let what = format!("no session {text:?}");
-    Failure::about(
-        ErrorKind::NotFound,
-        &context.folder,
-        &what,
-        "see the names with `sjournal ls`, or name another --store",
-    )
+    let advice = "see the names with `sjournal ls`, or name another --store";
+    Ok(Failure::about(kind, context.folder()?, &what, advice))
 }

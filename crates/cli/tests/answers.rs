@@ -283,3 +283,31 @@ fn plain_answers_have_no_colour_unless_asked_for() {
     assert!(bench.done(&["--color", "always", "ls"]).out.contains("\x1b[1m"));
     assert!(!bench.done(&["--color", "always", "--json", "ls"]).out.contains('\x1b'));
 }
+
+#[test]
+fn a_limit_counts_records_and_no_gaps() {
+    let bench = Bench::new();
+    damaged(&bench);
+    let said = bench.run(&["cat", "s", "--gaps", "--limit", "3"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), "one\nthree\nfour\n"));
+}
+
+#[test]
+fn tail_goes_on_behind_damage_where_it_is_told_to() {
+    let bench = Bench::new();
+    damaged(&bench);
+    bench.run(&["tail", "s"]).fails(1, "corrupt");
+    let said = bench.run(&["tail", "s", "--gaps"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), "one\nthree\nfour\n"));
+    let said = bench.run(&["--json", "tail", "s", "--gaps"]);
+    assert_eq!((&said.json()[1]["gap"], &said.json()[1]["first_seq"]), (&true.into(), &2.into()));
+}
+
+/// A session of four records, the second of which does not verify.
+fn damaged(bench: &Bench) {
+    bench.session("s", "one\ntwo\nthree\nfour\n");
+    let mut bytes = std::fs::read(bench.journal("s")).expect("reads");
+    let at = bytes.windows(3).position(|window| window == b"two").expect("is there");
+    bytes[at] ^= 1;
+    std::fs::write(bench.journal("s"), bytes).expect("writes");
+}

@@ -82,6 +82,27 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 }
 
 #[test]
+fn a_gap_is_told_once_while_following() {
+    let bench = Bench::new();
+    bench.session("s", &"line\n".repeat(20));
+    let journal = std::fs::File::options().write(true).open(bench.journal("s")).expect("opens");
+    journal.set_len(5000).expect("cuts it");
+    let mut child = bench.spawn(&["--json", "tail", "-f", "--gaps", "-n", "0", "s"]);
+    let mut answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut said = vec![answers.next().expect("a line").expect("reads")];
+    // The opening behind the gap is there before any record is.
+    assert_eq!(bench.run(&["repair", "s"]).code, Some(1));
+    assert_eq!(bench.feed(&["append", "s"], "next\n").code, Some(0));
+    while !said.last().is_some_and(|line: &String| line.contains("next")) {
+        said.push(answers.next().expect("a line").expect("reads"));
+    }
+    signal(&child, "-INT");
+    assert_eq!(ends(&mut child), Some(1));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("\"gap\":true"), "{said:?}");
+}
+
+#[test]
 fn an_answer_that_cannot_be_written_is_an_error() {
     let bench = Bench::new();
     bench.session("s", "1\n");

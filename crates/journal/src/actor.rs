@@ -6,6 +6,7 @@
 //! in step.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -88,6 +89,8 @@ pub(crate) struct Actor {
     last_used: AtomicU64,
     watched: AtomicBool,
     finished: AtomicBool,
+    /// A copy is under way.
+    compacting: AtomicBool,
 }
 
 impl std::fmt::Debug for Actor {
@@ -115,6 +118,7 @@ impl Actor {
             last_used: AtomicU64::new(0),
             watched: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            compacting: AtomicBool::new(false),
         })
     }
 
@@ -247,7 +251,10 @@ impl Actor {
             inbox.requests.drain(..take).collect()
         };
         let taken = requests.len();
-        self.turn(requests);
+        // A panic in a caller's disk or host must not leave everybody waiting.
+        if catch_unwind(AssertUnwindSafe(|| self.turn(requests))).is_err() {
+            self.end_after_panic();
+        }
         self.leave(taken);
         let mut inbox = self.inbox.lock();
         if inbox.requests.is_empty() {
@@ -258,6 +265,13 @@ impl Actor {
         }
     }
 
+    fn end_after_panic(&self) {
+        let why = "a panic in the middle of its work".to_owned();
+        let mut writer = self.writer.lock();
+        writer.finish(Error::new(&self.path, Cause::Poisoned { why }));
+        self.publish(&writer);
+    }
+
     fn turn(self: &Arc<Self>, requests: Vec<Request>) {
         self.last_used.store(self.shared.handles.tick(), Ordering::Relaxed);
         let mut writer = self.writer.lock();
@@ -265,6 +279,7 @@ impl Actor {
             return;
         }
         if let Err(error) = self.shared.handles.bring_back(self, &mut writer) {
+            self.publish(&writer);
             refuse(requests, &error);
             return;
         }
@@ -315,8 +330,12 @@ impl Actor {
             Request::Close(reply) => self.answer(reply, writer, Writer::release),
             Request::Delete(reply) => self.answer(reply, writer, Writer::delete),
             Request::BeginCompaction(reply) => self.begin_compaction(writer, reply),
-            Request::Compacted(copy, reply) => self
-                .answer(reply, writer, |writer| (*copy).and_then(|copy| writer.finish_copy(copy))),
+            Request::Compacted(copy, reply) => {
+                self.compacting.store(false, Ordering::Release);
+                let finish =
+                    |writer: &mut Writer| (*copy).and_then(|copy| writer.finish_copy(copy));
+                self.answer(reply, writer, finish);
+            }
         }
     }
 
@@ -331,6 +350,12 @@ impl Actor {
     fn begin_compaction(self: &Arc<Self>, writer: &mut Writer, reply: Reply<Result<Compaction>>) {
         if let Err(error) = writer.guard() {
             reply.send(Err(error));
+            return;
+        }
+        // Two copies of one file would each take the other's place.
+        if self.compacting.swap(true, Ordering::AcqRel) {
+            let what = "it is being compacted already";
+            reply.send(Err(Error::invalid(&self.path, what)));
             return;
         }
         let (actor, copy) = (Arc::clone(self), writer.begin_copy());
@@ -358,9 +383,13 @@ impl Actor {
         let Some(mut writer) = self.writer.try_lock() else { return false };
         writer.park();
         self.publish(&writer);
+        // One that could not be synced keeps its descriptors, and may be asked again.
+        let parked = writer.is_parked() || writer.is_finished();
         drop(writer);
-        self.shared.handles.parked(self);
-        true
+        if parked {
+            self.shared.handles.parked(self);
+        }
+        parked
     }
 }
 

@@ -43,7 +43,9 @@ impl Writer {
         {
             return self.acknowledge_duplicate(first, durability);
         }
-        let landed = self.land_one(draft_of(record, now))?;
+        let draft = draft_of(record, now);
+        self.check_batch_limit(draft.frame_len())?;
+        let landed = self.land_one(draft)?;
         landed.refused.map_or(Ok(()), Err)?;
         let durable = self.settle_acknowledgement(durability, now)?;
         let appended = Appended {
@@ -59,6 +61,11 @@ impl Writer {
 
     /// Makes true what the acknowledgement is going to say: whether it is durable.
     fn settle_acknowledgement(&mut self, durability: Durability, now: i64) -> Result<bool> {
+        // Ended by what was written after it: it stands in the file, and was not synced.
+        if let Err(error) = self.guard() {
+            let why = error.cause().to_string();
+            return Err(Error::new(self.path(), Cause::Unknown { why }));
+        }
         let settled = match durability {
             Durability::Durable => self.sync().map(|()| true),
             Durability::Written => self.check_if_due(now).map(|()| false),
@@ -69,9 +76,10 @@ impl Writer {
             Err(error) if matches!(error.cause(), Cause::Fenced { .. }) => {
                 Ok(durability == Durability::Durable)
             }
-            // The bytes are in a file, and nobody here can say who will find them.
-            Err(error) if matches!(error.cause(), Cause::Io { .. } | Cause::Detached { .. }) => {
-                Err(Error::new(self.path(), Cause::Unknown { why: error.cause().to_string() }))
+            // The bytes are written, and the look at them failed.
+            Err(error) if matches!(error.cause(), Cause::Io { .. }) => {
+                let why = error.cause().to_string();
+                Err(Error::new(self.path(), Cause::Unknown { why }))
             }
             settled => settled,
         }
@@ -217,12 +225,16 @@ impl Writer {
             }
             plan.held.push(held);
         }
-        let limit = self.options.batch_bytes_max.min(Options::BATCH_BYTES_LIMIT);
-        if plan.bytes > limit {
-            let cause = Cause::TooLarge { what: "a batch", bytes: plan.bytes, limit };
-            return Err(Error::new(self.path(), cause));
-        }
+        self.check_batch_limit(plan.bytes)?;
         Ok(plan)
+    }
+
+    fn check_batch_limit(&self, bytes: u64) -> Result<()> {
+        let limit = self.options.batch_bytes_max.min(Options::BATCH_BYTES_LIMIT);
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(Error::new(self.path(), Cause::TooLarge { what: "a batch", bytes, limit }))
     }
 
     // ---- conditions ------------------------------------------------------------------------
@@ -242,7 +254,8 @@ impl Writer {
             Expect::LastIs(sequence) if sequence.get() == self.sequence => return Ok(()),
             Expect::LastIs(sequence) => {
                 let since = *sequence;
-                let (last, came) = (Sequence::new(self.sequence), Vec::new());
+                let came = self.came_since(since.get())?;
+                let last = Sequence::new(self.sequence);
                 return Err(Error::new(self.path(), Cause::Conflict { since, last, came }));
             }
             Expect::NothingSince(mark) => (mark, None),
@@ -256,7 +269,9 @@ impl Writer {
         let unexpected = |one: &Came| {
             kinds.is_none_or(|kinds| !one.kind.as_ref().is_some_and(|kind| kinds.contains(kind)))
         };
-        if !came.iter().any(unexpected) && came.len() < CAME_MAX {
+        // Of records that came and are lost, or too many to look at, nothing is known.
+        let all = self.sequence - mark.sequence.get();
+        if came.len() as u64 == all && !came.iter().any(unexpected) {
             return Ok(());
         }
         let came = came.into_iter().filter(unexpected).collect();

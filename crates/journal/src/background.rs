@@ -4,6 +4,7 @@
 //! durable before the sync that is under way has answered.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
@@ -31,7 +32,8 @@ impl BackgroundSync {
         let outcome = Arc::new(Outcome::default());
         let (told, file) = (Arc::clone(&outcome), Arc::clone(file));
         POOL.get_or_init(|| Pool::new(THREADS_MAX)).submit(Box::new(move || {
-            let result = file.sync();
+            let sync = catch_unwind(AssertUnwindSafe(|| file.sync()));
+            let result = sync.unwrap_or_else(|_| Err(io::Error::other("a panic in a sync")));
             // Before the answer: who hears it may rely on the descriptor being closed.
             drop(file);
             *told.result.lock() = Some(result);

@@ -356,8 +356,9 @@ impl std::error::Error for Error {
 
 /// A refused append: why, and everything that was not stored, given back.
 ///
-/// Where the kind is `Unknown` the records may be stored all the same; where it is `Poisoned`,
-/// `Fenced`, `Detached`, `Shortened` or `NoSpace` they are not.
+/// Where the kind is `Unknown` the records may be stored all the same. Where it is `Detached` or
+/// `Shortened` they may stand in the file that left its place; at the path they are not. With every
+/// other kind they are not stored.
 #[derive(Debug)]
 pub struct Rejected {
     /// Why.

@@ -28,6 +28,8 @@ pub struct Follower {
     /// How often the file was replaced when the watch was set.
     watched: u32,
     ticking: bool,
+    /// The last missing record that was told of.
+    told: u64,
 }
 
 impl Follower {
@@ -39,7 +41,15 @@ impl Follower {
         reader.records_after(&after)?;
         let watch = FileWatch::new(reader.path());
         let watched = reader.replacements();
-        Ok(Self { reader, mark: after, ahead: VecDeque::new(), watch, watched, ticking: false })
+        Ok(Self {
+            reader,
+            mark: after,
+            ahead: VecDeque::new(),
+            watch,
+            watched,
+            ticking: false,
+            told: 0,
+        })
     }
 
     /// Rung, it looks at the file: for those who know of a change before the system says so.
@@ -68,7 +78,10 @@ impl Follower {
                 self.mark = record.mark(self.reader.id());
                 Ok(Some(record))
             }
-            Some(Item::Gap(gap)) => Err(self.corrupt(&gap)),
+            Some(Item::Gap(gap)) => {
+                self.told = last_of(&gap);
+                Err(self.corrupt(&gap))
+            }
         }
     }
 
@@ -96,6 +109,9 @@ impl Follower {
             // What the end of the file lost is told where the next frame measures it.
             if matches!(&item, Item::Gap(gap) if gap.first > self.reader.last_sequence()) {
                 break;
+            }
+            if matches!(&item, Item::Gap(gap) if last_of(gap) <= self.told) {
+                continue;
             }
             let record_bytes = match &item {
                 Item::Record(record) => Some(record.payload.len()),
@@ -149,4 +165,9 @@ impl Follower {
             self.watch.bell.rings().await;
         }
     }
+}
+
+/// The last record that is missing there.
+fn last_of(gap: &Gap) -> u64 {
+    gap.first.get() + gap.records.saturating_sub(1)
 }

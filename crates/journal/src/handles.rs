@@ -107,8 +107,11 @@ impl Handles {
         writer: &mut Writer,
     ) -> Result<()> {
         if writer.is_parked() {
-            writer.unpark(self.lease())?;
-            self.enlist(actor);
+            let brought = writer.unpark(self.lease());
+            if !writer.is_parked() && !writer.is_finished() {
+                self.enlist(actor);
+            }
+            brought?;
         }
         Ok(())
     }

@@ -171,10 +171,10 @@ impl Index {
             let merged = runs.split_off(runs.len() - young);
             let mut all_samples = Vec::new();
             for old in &merged {
-                let (more_samples, more_keys) = self.tables(source, old)?;
+                let (more_samples, more_keys, lost) = self.tables(source, old)?;
                 all_samples.extend(more_samples);
                 keys.extend(more_keys);
-                run.lossy |= old.lossy;
+                run.lossy |= old.lossy || lost;
             }
             all_samples.append(&mut samples);
             samples = all_samples;
@@ -196,29 +196,34 @@ impl Index {
         self.records = 0;
     }
 
-    /// The tables of a run: from its checkpoint, or by reading its stretch again.
-    fn tables(&self, source: &Source, run: &Run) -> Result<(Vec<Sample>, Vec<KeyEntry>)> {
+    /// The tables of a run: from its checkpoint, or by reading its stretch again. Says besides whether
+    /// records of it are lost, whose keys nobody knows any more.
+    fn tables(&self, source: &Source, run: &Run) -> Result<(Vec<Sample>, Vec<KeyEntry>, bool)> {
         let frame =
             crate::locate::read_frame(&*source.file, &source.path, &source.codec, run.checkpoint)?;
         if let Some((_, body)) = frame
             && let Ok(checkpoint) = Checkpoint::decode(&body, &source.codec)
         {
-            return Ok((checkpoint.samples, checkpoint.keys));
+            return Ok((checkpoint.samples, checkpoint.keys, false));
         }
         let chain = Chain::before(run.start, run.before);
         let mut again = Self::new(self.journal, self.codec, &chain, None);
-        again.read_stretch(source, run)?;
-        Ok((again.recent.samples, again.recent.keys.into_iter().collect()))
+        let last = again.read_stretch(source, run)?;
+        let lost = again.recent.lossy || last < run.last;
+        Ok((again.recent.samples, again.recent.keys.into_iter().collect(), lost))
     }
 
-    fn read_stretch(&mut self, source: &Source, run: &Run) -> Result<()> {
+    /// Notes what is in a stretch; gives the last sequence that was seen.
+    fn read_stretch(&mut self, source: &Source, run: &Run) -> Result<u64> {
         let mut scanner = source.stretch_scanner(run)?;
+        let mut last = run.before;
         loop {
             let frame = match scanner.step()? {
                 Step::Frame(frame) if frame.header.offset < run.end => frame,
                 Step::Claim(_) => continue,
-                Step::Frame(_) | Step::End(_) => return Ok(()),
+                Step::Frame(_) | Step::End(_) => return Ok(last),
             };
+            last = frame.header.sequence;
             // Not the checkpoints within: this makes one table of the whole stretch.
             if frame.header.kind != FrameKind::Checkpoint {
                 let body = scanner.body(&frame.header)?;

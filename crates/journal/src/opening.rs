@@ -520,7 +520,11 @@ fn settle(source: &Source, from: u64, to: u64) -> Result<u64> {
 /// The checksum of the last record, which may stand before the checkpoint that we began at.
 fn last_checksum(look: &Look) -> Result<u32> {
     let (survey, last) = (&look.survey, look.survey.chain.sequence());
-    if survey.last_record_checksum != 0 || survey.lost_at_end() > 0 {
+    if survey.lost_at_end() > 0 {
+        // The mark is of a record that nobody can read any more.
+        return Ok(0);
+    }
+    if survey.last_record_checksum != 0 {
         return Ok(survey.last_record_checksum);
     }
     look.index.checksum_of(&look.source, last, survey.chain.end)
@@ -578,9 +582,10 @@ fn open_generation(
         return Err(refused);
     }
     writer.summary.opening = landed.start;
+    writer.summary.records_lost += look.survey.lost_at_end();
     writer.write_slot(SlotState::Open);
-    if reason != OpenReason::Released {
-        writer.sweep();
+    if let Some(owner) = previous.owner.as_ref().filter(|_| reason != OpenReason::Released) {
+        replace::remove_left_over(&look.source.path, &look.located.identity, owner, options);
     }
     let opening = Opening {
         generation: Generation::new(writer.generation),

@@ -2,6 +2,7 @@
 //! do goes to the end of the queue, so one busy session keeps no other waiting.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -90,6 +91,7 @@ fn work(shared: &Shared) {
                 queue.idle -= 1;
             }
         };
-        job();
+        // What a panic in it means is its owner's to find out; this thread goes on.
+        let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }

@@ -5,7 +5,7 @@
 //! new file. Whoever meets a seal finishes what it names, so a crash at any step leaves a journal
 //! that opens.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::chain::Chain;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::format::{
     CompactedBody, FrameHeader, FrameKind, Identity, PAGE_LEN, Purpose, ReopenBody, SealBody, Slot,
     SlotState, Summary, encode_page, slot_offset,
@@ -75,28 +75,45 @@ pub(crate) fn finish_seal(
         return options.disk.sync_folder(folder).map_err(io("sync the folder of"));
     }
     let successor = folder.join(OsStr::from_bytes(&seal.successor));
-    if is_successor(&successor, source, survey, seal, options) {
+    if is_successor(&successor, source, survey, seal, options)? {
         options.disk.rename(&successor, path).map_err(io("put the compacted file in place of"))?;
         return options.disk.sync_folder(folder).map_err(io("sync the folder of"));
     }
     warn!(path = %path.display(), "a seal without its successor is taken back");
+    // What is there under that name must never be put in place any more.
+    match options.disk.remove(&successor) {
+        Ok(()) => options.disk.sync_folder(folder).map_err(io("sync the folder of"))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::io(path, "remove the unfinished successor of", error)),
+    }
     reopen(source, survey, owner, options)
 }
 
+/// Whether the file that a seal names is there and complete. What cannot be told now is an error:
+/// only what is surely not there is taken for missing.
 fn is_successor(
     path: &Path,
     source: &Source,
     survey: &Survey,
     seal: &SealBody,
     options: &Options,
-) -> bool {
-    let Ok(file) = options.disk.open(path, Access::Read) else { return false };
-    let Ok(there) = locate(&file, path) else { return false };
-    let Ok(here) = locate(survey.file(), &source.path) else { return false };
-    !there.header_damaged
+) -> Result<bool> {
+    let file = match options.disk.open(path, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io(path, "open", error)),
+    };
+    let here = locate(survey.file(), &source.path)?;
+    let there = match locate(&file, path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == ErrorKind::NotAJournal => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let len = file.len().map_err(|error| Error::io(path, "look at", error))?;
+    Ok(!there.header_damaged
         && there.identity.journal == here.identity.journal
         && there.identity.compactions == here.identity.compactions + 1
-        && file.len().is_ok_and(|len| len == seal.successor_len)
+        && len == seal.successor_len)
 }
 
 fn reopen(source: &Source, survey: &Survey, owner: &Owner, options: &Options) -> Result<()> {
@@ -171,9 +188,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Behind a seal every failure ends the handle: what it would append there is void.
-    fn ended_by(&mut self, error: Error) -> Error {
-        let why = format!("sealed, and then: {}", error.cause());
+    /// Behind a seal or a release every failure ends the handle: what it would append is void.
+    pub(crate) fn ended_by(&mut self, error: Error) -> Error {
+        let why = format!("sealed or released, and then: {}", error.cause());
         let ended = Error::new(self.path(), Cause::Poisoned { why });
         self.finish(ended);
         error
@@ -218,7 +235,7 @@ impl Copy {
         let lost = lost_ranges(&source, end)?;
         let first = first_frame(&source, end)?;
         let identity = Identity { compactions: identity.compactions + 1, ..identity.clone() };
-        let path = successor_path(&source.path, &identity, owner, options)?;
+        let path = successor_path(&source.path, &identity, owner);
         let file = options.disk.create_new(&path).map_err(|e| Error::io(&path, "create", e))?;
         let target = Source { file, path: Arc::from(path.as_path()), codec: source.codec };
         let mut copy = Self {
@@ -283,6 +300,9 @@ impl Copy {
     }
 
     fn copy_frame(&mut self, frame: &ChainFrame, scanner: &mut Scanner) -> Result<()> {
+        if frame.measure.missing > 0 {
+            self.index.note_loss();
+        }
         // Checkpoints are written anew; seals that were taken back meant the old file.
         let kept = matches!(
             frame.header.kind,
@@ -415,43 +435,20 @@ impl Drop for Copy {
     }
 }
 
-/// A name that is never used twice: journal, incarnation, and randomness.
-fn successor_path(
-    path: &Path,
-    identity: &Identity,
-    owner: &Owner,
-    options: &Options,
-) -> Result<PathBuf> {
-    let mut random = [0; 8];
-    let random_bytes = options.host.fill_random(&mut random);
-    random_bytes.map_err(|e| Error::io(path, "find randomness", e))?;
-    let nonce = u64::from_le_bytes(random);
-    let name = format!(".{}.{}.{nonce:016x}.compact", identity.journal, owner.incarnation);
-    Ok(folder_of(path).join(name))
+/// The name of a copy: who makes it, of what, for the how-manieth time. No other owner ever uses it,
+/// and whoever follows this owner can tell what it may have left.
+fn successor_path(path: &Path, identity: &Identity, owner: &Owner) -> PathBuf {
+    let Identity { journal, compactions, .. } = identity;
+    folder_of(path).join(format!(".{journal}.{}.{compactions}.compact", owner.incarnation))
 }
 
-impl Writer {
-    /// Removes copies of this journal that compactions left behind which were killed. Failures
-    /// cost room, nothing else.
-    pub(crate) fn sweep(&mut self) {
-        let disk = Arc::clone(&self.options.disk);
-        let folder = folder_of(&self.source.path).to_owned();
-        let Ok(_names) = disk.lock_folder(&folder) else { return };
-        let begin = format!(".{}.", self.identity.journal);
-        let is_copy = |name: &OsString| {
-            let name = name.to_string_lossy();
-            name.starts_with(&begin) && name.ends_with(".compact")
-        };
-        let Ok(names) = disk.names(&folder) else { return };
-        let copies: Vec<OsString> = names.into_iter().filter(is_copy).collect();
-        // Only an owner compacts. While we are it, what was there before we looked is nobody's.
-        if copies.is_empty() || self.still_owns().is_err() {
-            return;
-        }
-        for copy in copies {
-            info!(path = %self.path().display(), ?copy, "removing what a compaction left behind");
-            let _ = disk.remove(&folder.join(copy));
-        }
+/// Removes the copy that an owner may have left who did not come to its end. Its successor calls
+/// this: a copy that no seal names is worthless then, whatever its maker still means to do with it.
+pub(crate) fn remove_left_over(path: &Path, identity: &Identity, owner: &Owner, options: &Options) {
+    let identity = Identity { compactions: identity.compactions + 1, ..identity.clone() };
+    let copy = successor_path(path, &identity, owner);
+    if options.disk.remove(&copy).is_ok() {
+        info!(path = %path.display(), ?copy, "removed what a compaction left behind");
     }
 }
 
@@ -485,8 +482,7 @@ fn first_frame(source: &Source, end: u64) -> Result<FrameHeader> {
 
 impl Writer {
     /// Begins a compaction; the copy goes on while this owner appends.
-    pub(crate) fn begin_copy(&mut self) -> impl FnOnce() -> Result<Copy> + Send + use<> {
-        self.sweep();
+    pub(crate) fn begin_copy(&self) -> impl FnOnce() -> Result<Copy> + Send + use<> {
         let (source, identity) = (self.source.clone(), self.identity.clone());
         let (owner, options, end) = (self.owner.clone(), self.options.clone(), self.chain.end);
         move || Copy::begin(source, &identity, &owner, &options, end)
@@ -495,6 +491,9 @@ impl Writer {
     /// Copies the rest, seals this file, and goes on with the new one in its place.
     pub(crate) fn finish_copy(&mut self, mut copy: Copy) -> Result<Compaction> {
         self.guard()?;
+        if copy.identity.compactions != self.identity.compactions + 1 {
+            return Err(Error::invalid(self.path(), "it was compacted meanwhile"));
+        }
         let bytes_before = self.tail;
         copy.advance(self.chain.end)?;
         let len = copy.complete(self)?;
@@ -504,11 +503,8 @@ impl Writer {
         copy.placed = true;
         let path = Arc::clone(&self.source.path);
         let disk = Arc::clone(&self.options.disk);
-        match disk.rename(&copy.path, &path) {
-            Ok(()) => {}
-            // An opener was faster; whose generation it is shows at the next append.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(self.stranded(&error)),
+        if let Err(error) = self.put_in_place(&copy.path) {
+            return Err(self.stranded(&error));
         }
         let placed =
             disk.sync_folder(folder_of(&path)).and_then(|()| disk.open(&path, Access::Write));
@@ -525,6 +521,21 @@ impl Writer {
         let records = self.summary.records;
         info!(path = %path.display(), bytes_before, bytes_after = len, records, "compacted");
         Ok(Compaction { bytes_before, bytes_after: len, records })
+    }
+
+    /// Renames the copy over the sealed file, unless an opener did: whose generation it is then shows
+    /// at the next append. Not over a file that somebody else put there.
+    fn put_in_place(&self, copy: &Path) -> std::io::Result<()> {
+        let path = &*self.source.path;
+        let disk = &self.options.disk;
+        let _names = disk.lock_folder(folder_of(path))?;
+        if self.source.file.attachment()? != Attachment::Attached {
+            return Ok(());
+        }
+        match disk.rename(copy, path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
     }
 
     fn stranded(&mut self, error: &std::io::Error) -> Error {

@@ -26,6 +26,9 @@ use crate::storage::Disk;
 use crate::timer::Timer;
 use crate::writer::Writer;
 
+/// Others may delete and create in between so often.
+const OPEN_OR_CREATE_ATTEMPTS: u32 = 16;
+
 /// Settings of a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -294,17 +297,20 @@ impl Store {
     /// # Errors
     /// As there.
     pub fn open_or_create_blocking(&self, name: &SessionName) -> Result<Session> {
-        loop {
+        let mut refused = Error::new(&self.path_of(name), Cause::AlreadyExists);
+        for _ in 0..OPEN_OR_CREATE_ATTEMPTS {
             match self.open_session_blocking(name) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 opened => return opened,
             }
             match self.create_blocking(name) {
                 // Another creator was faster: open what it made.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => refused = error,
                 created => return created,
             }
         }
+        // It is there and it is not: a link that leads nowhere, or somebody who deletes and creates.
+        Err(refused)
     }
 
     /// The folder of an agent must be as durable as what is in it: once per process.

@@ -228,6 +228,10 @@ impl Survey {
         }
         self.decide(header, opening.is_some());
         self.seal = None;
+        if frame.measure.missing > 0 {
+            // The last record is one of those that are lost, unless this frame is a record.
+            self.last_record_checksum = 0;
+        }
         match header.kind {
             FrameKind::Record => {
                 self.summary.records += 1;
@@ -282,9 +286,10 @@ impl Survey {
 
     fn declared_in(&self, first: u64, records: u64) -> u64 {
         let end = first + records;
-        let overlap =
-            |(start, count): &(u64, u64)| end.min(start + count).saturating_sub(first.max(*start));
-        self.declared.iter().map(overlap).sum::<u64>().min(records)
+        let overlap = |(start, count): &(u64, u64)| {
+            end.min(start.saturating_add(*count)).saturating_sub(first.max(*start))
+        };
+        self.declared.iter().map(overlap).fold(0, u64::saturating_add).min(records)
     }
 
     /// What was synced by an owner that still had it was there: it is corrupt, not torn. An opening

@@ -235,7 +235,7 @@ impl Writer {
     /// between). Says how many are in the chain.
     pub(crate) fn land(&mut self, batches: &[&[Draft<'_>]]) -> Result<Landed> {
         self.guard()?;
-        self.must_not_be_sealed(batches)?;
+        self.must_not_have_ended(batches)?;
         for _ in 0..ATTEMPTS_MAX {
             let last = self.encode(batches);
             let landing = self.source.file.append(&self.buffer);
@@ -250,7 +250,7 @@ impl Writer {
     /// leaves where anything is not as usual.
     pub(crate) fn land_one(&mut self, draft: Draft<'_>) -> Result<Landed> {
         self.guard()?;
-        if self.unsettled || self.chain.sealed {
+        if self.unsettled || self.has_ended() {
             return self.land(&[&[draft]]);
         }
         self.clear_buffer();
@@ -313,13 +313,18 @@ impl Writer {
         Ok(Some(Landed { start, stored, refused }))
     }
 
-    /// Nothing but a reopen is valid behind a seal.
-    fn must_not_be_sealed(&self, batches: &[&[Draft<'_>]]) -> Result<()> {
+    /// Nothing of this generation is valid any more behind what the chain ends with.
+    fn has_ended(&self) -> bool {
+        self.chain.sealed
+            || (self.chain.is_released() && self.chain.generation() == self.generation)
+    }
+
+    fn must_not_have_ended(&self, batches: &[&[Draft<'_>]]) -> Result<()> {
         let reopens = batches.iter().copied().flatten().all(|d| d.kind == FrameKind::Reopen);
-        if !self.chain.sealed || reopens {
+        if !self.has_ended() || reopens {
             return Ok(());
         }
-        let why = "its file is sealed".to_owned();
+        let why = "its generation was released, or its file sealed".to_owned();
         Err(Error::new(self.path(), Cause::Poisoned { why }))
     }
 

@@ -38,8 +38,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
         Some(last) => reader.last(last)?,
         None => from(&reader, Sequence::new(args.from.max(1)))?,
     };
-    let limit = usize::try_from(args.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    print_all(records, args.gaps, limit, context)
+    let gap = print_all(records, args.gaps, args.limit.unwrap_or(u64::MAX), context)?;
+    Ok(if gap.is_none() { Exit::Done } else { Exit::Findings })
 }
 
 fn from(reader: &Reader, first: Sequence) -> Result<Records, Failure> {
@@ -49,15 +49,15 @@ fn from(reader: &Reader, first: Sequence) -> Result<Records, Failure> {
     Ok(reader.records_from(first)?)
 }
 
-/// Prints records; over gaps where that is wanted.
+/// Prints records; over gaps where that is wanted. Gives where the last gap begins that it told.
 pub(crate) fn print_all(
     records: Records,
     over_gaps: bool,
-    limit: usize,
+    limit: u64,
     context: &mut Context,
-) -> Result<Exit, Failure> {
+) -> Result<Option<Sequence>, Failure> {
     if !over_gaps {
-        for record in records.take(limit) {
+        for record in records.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             match record {
                 Ok(record) => print(&record, context)?,
                 Err(error) => {
@@ -66,14 +66,19 @@ pub(crate) fn print_all(
                 }
             }
         }
-        return Ok(Exit::Done);
+        return Ok(None);
     }
-    let mut exit = Exit::Done;
-    for item in records.with_gaps().take(limit) {
+    let (mut last_gap, mut left) = (None, limit);
+    let mut items = records.with_gaps();
+    while left > 0 {
+        let Some(item) = items.next() else { break };
         match item? {
-            Item::Record(record) => print(&record, context)?,
+            Item::Record(record) => {
+                print(&record, context)?;
+                left -= 1;
+            }
             Item::Gap(gap) => {
-                exit = Exit::Findings;
+                last_gap = Some(gap.first);
                 if context.json {
                     context.output.json(&json::gap(&gap))?;
                 } else {
@@ -83,7 +88,7 @@ pub(crate) fn print_all(
             }
         }
     }
-    Ok(exit)
+    Ok(last_gap)
 }
 
 /// Prints a record.

@@ -77,7 +77,9 @@ fn to_file(
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    // Its errors name the temporary file, which means nothing to anybody.
+    let unfinished =
+        tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(error.kind().into()))?;
     let done = write(export, total, unfinished.as_file(), path, context)?;
     unfinished.as_file().sync_all().map_err(failed)?;
     unfinished.persist(path).map_err(|error| failed(error.error))?;

@@ -55,7 +55,7 @@ fn format(text: &str) -> Result<Choice, String> {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     let defaults = ImportOptions::default();
     let import = Import::new(
-        &context.folder,
+        context.folder()?,
         ImportOptions {
             format: args.format.0,
             dry_run: args.dry_run,

@@ -10,6 +10,9 @@ use crate::output::Colour;
 use crate::text::{Align, owner, printable, size, table, time};
 
 /// List all sessions, newest first
+///
+/// Reads the first page of each file only: of a session that was not released it tells records and
+/// times as they were last noted there. `info` counts.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  \
     sjournal ls\n  \

@@ -1,6 +1,5 @@
 //! This machine's files.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -110,10 +109,13 @@ impl Storage for LocalFile {
 fn reserve(file: &File, end: u64, bytes: u64) -> io::Result<()> {
     use rustix::fs::FallocateFlags;
     use rustix::io::Errno;
-    // Without KEEP_SIZE the next append would land behind zeros.
-    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, end, bytes) {
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-        Err(error) => Err(error.into()),
+    loop {
+        // Without KEEP_SIZE the next append would land behind zeros.
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, end, bytes) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -181,10 +183,6 @@ impl Disk for LocalDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
-    }
-
-    fn names(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
 
     fn lock_folder(&self, folder: &Path) -> io::Result<Box<dyn FolderLock>> {

@@ -5,7 +5,6 @@ mod local;
 
 pub use local::LocalDisk;
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -146,12 +145,6 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// As the system reports them.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
-
-    /// The names in a folder.
-    ///
-    /// # Errors
-    /// As the system reports them.
-    fn names(&self, folder: &Path) -> io::Result<Vec<OsString>>;
 
     /// Waits for the exclusive right to change names in a folder.
     ///

@@ -23,9 +23,10 @@ impl Writer {
     /// at its path.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.guard()?;
+        let waited = self.under_way.is_some();
         self.await_sync()?;
         if self.durable.offset >= self.chain.end && self.folder_synced {
-            return Ok(());
+            return if waited { self.check() } else { Ok(()) };
         }
         let through = self.everything();
         let result = if self.unsynced_bytes() > 0 { self.source.file.sync() } else { Ok(()) };
@@ -112,9 +113,10 @@ impl Writer {
                 if len < self.tail {
                     return Err(self.shortened(self.tail, len));
                 }
-                let witness = std::mem::replace(&mut self.witness, self.chain.last);
-                self.verify_frame(witness)?;
-                return self.verify_last_frame();
+                self.verify_frame(self.witness)?;
+                self.verify_last_frame()?;
+                self.witness = self.chain.last;
+                return Ok(());
             }
             Ok(Attachment::Gone) => "nothing is at its path any more",
             Ok(Attachment::Replaced) => "another file is at its path",
@@ -128,12 +130,6 @@ impl Writer {
         error!(path = %self.path().display(), how, "detached");
         let error = Error::new(self.path(), Cause::Detached { how });
         Err(self.finish(error))
-    }
-
-    /// Nobody has taken the journal, as far as the file says now.
-    pub(crate) fn still_owns(&mut self) -> Result<()> {
-        let seen = self.look_again()?;
-        self.judge(&seen, None)
     }
 
     pub(super) fn verify_last_frame(&mut self) -> Result<()> {
@@ -253,7 +249,7 @@ impl Writer {
         if let Some(refused) = landed.refused {
             return Err(refused);
         }
-        self.sync()?;
+        self.sync().map_err(|error| self.ended_by(error))?;
         self.write_slot(SlotState::Released);
         let closed = Error::new(self.path(), Cause::Closed);
         self.finish(closed);

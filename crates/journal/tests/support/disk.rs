@@ -8,7 +8,6 @@
 //! Syncs are counted but not carried out: nothing here loses power, and thousands of them would
 //! only cost time.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -376,10 +375,6 @@ impl Disk for FaultDisk {
 
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         self.simply(Op::SyncFolder, || Ok(()))
-    }
-
-    fn names(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        self.simply(Op::Names, || LocalDisk.names(folder))
     }
 
     fn lock_folder(&self, folder: &Path) -> io::Result<Box<dyn FolderLock>> {
