@@ -360,7 +360,12 @@ impl Actor {
         }
         let (actor, copy) = (Arc::clone(self), writer.begin_copy());
         self.shared.pool.submit(Box::new(move || {
-            let copy = Box::new(copy());
+            // Whatever becomes of it, the actor hears: it keeps others from compacting until then.
+            let copy = catch_unwind(AssertUnwindSafe(copy)).unwrap_or_else(|_| {
+                let why = "a panic while it was copied".to_owned();
+                Err(Error::new(&actor.path, Cause::Unknown { why }))
+            });
+            let copy = Box::new(copy);
             // Takes no place in the inbox from anybody; it leaves one that it did not take.
             actor.waiting.fetch_add(1, Ordering::AcqRel);
             actor.post(Request::Compacted(copy, reply));

@@ -275,6 +275,9 @@ impl fmt::Display for Cause {
                     None => write!(f, ", of which nothing is known here"),
                 }
             }
+            Self::Conflict { since, last, .. } if last < since => {
+                write!(f, "the last record is {last}, not {since}")
+            }
             Self::Conflict { since, last, came } => {
                 let records = last.get().saturating_sub(since.get());
                 write!(f, "{records} record(s) came since {since}:")?;
