@@ -64,19 +64,22 @@ pub(crate) fn finish_seal(
     let path = &*source.path;
     let folder = folder_of(path);
     let io = |operation| move |e| Error::io(path, operation, e);
+    info!(path = %path.display(), purpose = purpose_word(seal.purpose), "finishing a seal");
+    let successor = folder.join(OsStr::from_bytes(&seal.successor));
+    if seal.purpose == Purpose::Replace && is_successor(&successor, source, survey, seal, options)?
+    {
+        // Without the lock: nobody waits here for another opener that was stopped half way.
+        put_in_place(source, &successor, options)
+            .map_err(io("put the compacted file in place of"))?;
+        return options.disk.sync_folder(folder).map_err(io("sync the folder of"));
+    }
     let _names = options.disk.lock_folder(folder).map_err(io("lock the folder of"))?;
     if source.file.attachment().map_err(io("look at"))? != Attachment::Attached {
         // Somebody else was faster; the path leads elsewhere now.
         return Ok(());
     }
-    info!(path = %path.display(), purpose = purpose_word(seal.purpose), "finishing a seal");
     if seal.purpose == Purpose::Delete {
         options.disk.remove(path).map_err(io("remove"))?;
-        return options.disk.sync_folder(folder).map_err(io("sync the folder of"));
-    }
-    let successor = folder.join(OsStr::from_bytes(&seal.successor));
-    if is_successor(&successor, source, survey, seal, options)? {
-        options.disk.rename(&successor, path).map_err(io("put the compacted file in place of"))?;
         return options.disk.sync_folder(folder).map_err(io("sync the folder of"));
     }
     warn!(path = %path.display(), "a seal without its successor is taken back");
@@ -87,6 +90,19 @@ pub(crate) fn finish_seal(
         Err(error) => return Err(Error::io(path, "remove the unfinished successor of", error)),
     }
     reopen(source, survey, owner, options)
+}
+
+/// Renames a complete successor over the sealed file, unless somebody else did. Needs no lock: the
+/// name of a successor is used once, so it is there only while the path still leads to the sealed
+/// file (H4). Not over a file that a stranger put there.
+fn put_in_place(source: &Source, successor: &Path, options: &Options) -> std::io::Result<()> {
+    if source.file.attachment()? != Attachment::Attached {
+        return Ok(());
+    }
+    match options.disk.rename(successor, &source.path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed,
+    }
 }
 
 /// Whether the file that a seal names is there and complete. What cannot be told now is an error:
@@ -503,7 +519,7 @@ impl Writer {
         copy.placed = true;
         let path = Arc::clone(&self.source.path);
         let disk = Arc::clone(&self.options.disk);
-        if let Err(error) = self.put_in_place(&copy.path) {
+        if let Err(error) = put_in_place(&self.source, &copy.path, &self.options) {
             return Err(self.stranded(&error));
         }
         let placed =
@@ -521,21 +537,6 @@ impl Writer {
         let records = self.summary.records;
         info!(path = %path.display(), bytes_before, bytes_after = len, records, "compacted");
         Ok(Compaction { bytes_before, bytes_after: len, records })
-    }
-
-    /// Renames the copy over the sealed file, unless an opener did: whose generation it is then shows
-    /// at the next append. Not over a file that somebody else put there.
-    fn put_in_place(&self, copy: &Path) -> std::io::Result<()> {
-        let path = &*self.source.path;
-        let disk = &self.options.disk;
-        let _names = disk.lock_folder(folder_of(path))?;
-        if self.source.file.attachment()? != Attachment::Attached {
-            return Ok(());
-        }
-        match disk.rename(copy, path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            renamed => renamed,
-        }
     }
 
     fn stranded(&mut self, error: &std::io::Error) -> Error {

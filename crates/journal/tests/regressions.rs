@@ -89,7 +89,7 @@ fn two_threads_that_compact_and_one_that_appends_lose_nothing() {
 fn sealed_only(bench: &Bench) {
     let mut journal = bench.create();
     numbered(&mut journal, 1..=20);
-    bench.disk.die_at(Op::LockFolder, 1);
+    bench.disk.die_at(Op::Rename, 1);
     assert!(journal.compact().is_err());
     assert_eq!(bench.names().len(), 2, "the successor is there");
 }
@@ -135,7 +135,7 @@ fn the_copy_of_a_seal_that_was_taken_back_cannot_take_the_place_any_more() {
     let (path, folder) = (bench.path.clone(), bench.folder().to_owned());
     let new = Arc::new(Mutex::new(None));
     let keep = Arc::clone(&new);
-    bench.disk.before(Op::LockFolder, 1, move || {
+    bench.disk.before(Op::Rename, 1, move || {
         let names = fs::read_dir(&folder).unwrap().map(|one| one.unwrap().path());
         let copy = names.into_iter().find(|one| *one != path).expect("the copy");
         cut(&copy, fs::metadata(&copy).unwrap().len() - 1);

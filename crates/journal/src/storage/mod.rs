@@ -103,8 +103,8 @@ pub trait Storage: Send + Sync + fmt::Debug {
     fn reserve(&self, bytes: u64) -> io::Result<()>;
 }
 
-/// Exclusive right to change names in a folder; given back on drop. Covers deletions and the end of
-/// replacements, never an append or a takeover.
+/// Exclusive right to change names in a folder; given back on drop. Covers deletions and seals
+/// that are taken back, never an append, a replacement or a takeover.
 pub trait FolderLock: Send + fmt::Debug {}
 
 /// A place where files are.
