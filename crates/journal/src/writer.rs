@@ -385,8 +385,9 @@ impl Writer {
                 _ => self.durable.offset,
             },
         };
-        let encoded = header.encode(&self.source.codec);
-        self.buffer[begin..begin + HEADER_LEN].copy_from_slice(&encoded);
+        if let Some(place) = self.buffer[begin..].first_chunk_mut() {
+            header.encode_into(&self.source.codec, place);
+        }
         header
     }
 

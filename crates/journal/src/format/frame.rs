@@ -190,6 +190,14 @@ impl FrameHeader {
     /// The header's bytes, with its checksum.
     #[must_use]
     pub fn encode(&self, codec: &Codec) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        self.encode_into(codec, &mut out);
+        out
+    }
+
+    /// Writes the header's bytes, with its checksum, to where they belong.
+    #[inline]
+    pub fn encode_into(&self, codec: &Codec, out: &mut [u8; HEADER_LEN]) {
         let two = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
         let kind = u32::from(u8::from(self.kind))
             | u32::from(self.flags) << 8
@@ -207,7 +215,6 @@ impl FrameHeader {
             self.time_ms.cast_unsigned(),
             self.durable_through,
         ];
-        let mut out = [0; HEADER_LEN];
         for (place, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *place = word.to_le_bytes();
         }
@@ -216,7 +223,6 @@ impl FrameHeader {
         if let Some(place) = out.as_chunks_mut::<4>().0.get_mut(3) {
             *place = checksum.to_le_bytes();
         }
-        out
     }
 
     /// Reads a header from the front of `bytes`.
