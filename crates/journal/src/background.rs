@@ -9,11 +9,18 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::pool::Pool;
+use crate::host::Host;
+use crate::pool::{Job, Pool};
 use crate::storage::Storage;
 
 /// Syncs of so many files are under way at a time, over all owners of this process.
 const THREADS_MAX: usize = 8;
+
+/// Runs a job on one of these threads.
+pub(crate) fn run(job: Job) {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    POOL.get_or_init(|| Pool::new(THREADS_MAX)).submit(job);
+}
 
 #[derive(Debug, Default)]
 struct Outcome {
@@ -27,11 +34,10 @@ pub(crate) struct BackgroundSync(Arc<Outcome>);
 
 impl BackgroundSync {
     /// Begins to sync what the file holds now.
-    pub(crate) fn begin(file: &Arc<dyn Storage>) -> Self {
-        static POOL: OnceLock<Pool> = OnceLock::new();
+    pub(crate) fn begin(file: &Arc<dyn Storage>, host: &dyn Host) -> Self {
         let outcome = Arc::new(Outcome::default());
         let (told, file) = (Arc::clone(&outcome), Arc::clone(file));
-        POOL.get_or_init(|| Pool::new(THREADS_MAX)).submit(Box::new(move || {
+        host.run_aside(Box::new(move || {
             let sync = catch_unwind(AssertUnwindSafe(|| file.sync()));
             let result = sync.unwrap_or_else(|_| Err(io::Error::other("a panic in a sync")));
             // Before the answer: who hears it may rely on the descriptor being closed.

@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::background;
 use crate::identity::{Incarnation, Liveness, Owner};
 
 /// Incarnations of the handles that this process holds. A handle that was dropped without being
@@ -47,6 +49,16 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// The id of this process, asked anew each time: it changes with `fork`.
     fn pid(&self) -> u32;
+
+    /// Waits. Default: as long as it is asked to.
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    /// Runs a job while the caller goes on. Default: on one of the engine's own few threads.
+    fn run_aside(&self, job: Box<dyn FnOnce() + Send>) {
+        background::run(job);
+    }
 }
 
 /// The machine that this process runs on.

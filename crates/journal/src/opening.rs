@@ -262,7 +262,7 @@ fn back_off(options: &Options, attempt: u32) {
     let _ = options.host.fill_random(&mut random);
     let most = 1_u64 << attempt.min(7);
     let wait = u64::from(u16::from_le_bytes(random)) % (most * 100);
-    std::thread::sleep(Duration::from_micros(wait * 10));
+    options.host.pause(Duration::from_micros(wait * 10));
 }
 
 /// Everything that an opening knows of the file.

@@ -97,7 +97,10 @@ impl Writer {
             || waited >= self.options.sync_interval.as_millis()
         {
             self.unsynced_since_ms = now_ms;
-            self.under_way = Some((BackgroundSync::begin(&self.source.file), self.everything()));
+            self.under_way = Some((
+                BackgroundSync::begin(&self.source.file, &*self.options.host),
+                self.everything(),
+            ));
         }
         Ok(())
     }
