@@ -14,6 +14,7 @@
 //! membership, they measure: where they do not fit, something between is missing.
 
 use crate::format::{FrameHeader, FrameKind, PAGE_LEN};
+use crate::mutation::{self, Mutation};
 
 /// The end of the chain, as far as it was read. Committed only past accepted frames, so reading on
 /// as the file grows ends where reading from the start ends.
@@ -88,26 +89,34 @@ impl Chain {
     /// reach the disk in any order: another release proves nothing.
     pub(crate) fn is_soundly_released(&self) -> bool {
         self.last.is_some_and(|last| {
-            last.kind == FrameKind::Release && last.durable_through == last.offset
+            last.kind == FrameKind::Release
+                && (last.durable_through == last.offset
+                    || mutation::broken(Mutation::UnsoundRelease))
         })
     }
 
     /// Whether the frame, sound, self-placed and of a whole batch, is in the chain.
     pub(crate) fn admits(&self, frame: &FrameHeader) -> Result<(), Void> {
         let Some(last) = &self.last else { return Ok(()) };
-        let reopens = self.sealed && frame.kind == FrameKind::Reopen;
+        if frame.kind == FrameKind::Seal && mutation::broken(Mutation::FloatingSeal) {
+            return Ok(());
+        }
+        // A higher generation proves that a reopen stood before it, which may be damaged: nobody
+        // opens one behind a seal.
+        let reopens =
+            self.sealed && (frame.kind == FrameKind::Reopen || frame.generation > last.generation);
         let behind = if frame.kind == FrameKind::Record {
             frame.sequence <= last.sequence
         } else {
             frame.sequence < last.sequence
         };
-        if frame.generation < last.generation {
+        if frame.generation < last.generation && !mutation::broken(Mutation::OlderGenerations) {
             Err(Void::OlderGeneration)
         } else if behind {
             Err(Void::SequenceBehind)
         } else if self.sealed && !reopens {
             Err(Void::BehindSeal)
-        } else if frame.generation > last.generation || reopens {
+        } else if frame.generation != last.generation || reopens {
             Ok(())
         } else if last.kind == FrameKind::Release {
             Err(Void::BehindRelease)

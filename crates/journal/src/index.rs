@@ -17,7 +17,8 @@ use crate::format::{
     key_hash, sample_block, sample_block_at,
 };
 use crate::identity::JournalId;
-use crate::scan::{ChainFrame, Scanner, Step};
+use crate::mutation::{self, Mutation};
+use crate::scan::{ChainFrame, KnownDurable, Scanner, Step};
 use crate::storage::Storage;
 
 /// A sample is taken of the first record behind every so many bytes.
@@ -113,6 +114,7 @@ impl Index {
         match frame.header.kind {
             FrameKind::Record => {
                 let key = meta_of(&frame.header, body).and_then(|meta| meta.key);
+                let key = key.filter(|_| !mutation::broken(Mutation::KeysNotInherited));
                 self.note(frame.header.sequence, frame.header.offset, key);
             }
             FrameKind::Checkpoint => self.adopt(&frame.header, body),
@@ -327,6 +329,7 @@ impl Index {
                 found @ KeyFound::At(_) => return Ok(found),
             }
         }
+        let hidden = hidden && !mutation::broken(Mutation::KeyForgotten);
         Ok(if hidden { KeyFound::Hidden } else { KeyFound::Absent })
     }
 
@@ -431,7 +434,14 @@ impl Source {
     /// that is not whole and has no witness there was accepted, or the chain would end before it.
     pub(crate) fn scanner(&self, chain: Chain, limit: u64) -> Scanner {
         let file = Arc::clone(&self.file);
-        Scanner::up_to(file, Arc::clone(&self.path), self.codec, chain, u64::MAX, limit)
+        Scanner::up_to(
+            file,
+            Arc::clone(&self.path),
+            self.codec,
+            chain,
+            KnownDurable::EVERYTHING,
+            limit,
+        )
     }
 
     /// A scan of a run's stretch. It sees what is behind the stretch too: that is where the witness

@@ -176,7 +176,19 @@ pub fn info(path: impl AsRef<Path>, host: &dyn Host) -> Result<Info> {
 /// # Errors
 /// `NotFound`, `NotAJournal`, `UnsupportedFormat`, `Io`. Damage is no error but a finding.
 pub fn verify(path: impl AsRef<Path>, progress: &mut dyn FnMut(u64, u64)) -> Result<Verification> {
-    let Opened { source, located } = open(path.as_ref(), &LocalDisk)?;
+    verify_with(path, &LocalDisk, progress)
+}
+
+/// [`verify`], with file operations of the caller's own.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    path: impl AsRef<Path>,
+    disk: &dyn Disk,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verification> {
+    let Opened { source, located } = open(path.as_ref(), disk)?;
     let of = source.file.len().map_err(|e| Error::io(&source.path, "look at", e))?;
     let start = Start { chain: Chain::empty(), checkpoint: None };
     let mut survey = Survey::new(&source.file, &source.path, &located, &start);

@@ -70,6 +70,11 @@ mod index;
 mod inspect;
 mod journal;
 mod locate;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
+#[cfg(feature = "mutations")]
+#[doc(hidden)]
+pub mod mutation;
 mod name;
 mod opening;
 mod options;
@@ -99,7 +104,9 @@ pub use error::{Came, Cause, Error, ErrorKind, Rejected, Result};
 pub use follow::Follower;
 pub use host::{Host, LocalHost};
 pub use identity::{Incarnation, InvalidJournalId, JournalId, Liveness, Owner};
-pub use inspect::{HistoryEvent, HistoryKind, Info, State, Verification, history, info, verify};
+pub use inspect::{
+    HistoryEvent, HistoryKind, Info, State, Verification, history, info, verify, verify_with,
+};
 pub use journal::Journal;
 pub use name::{EXTENSION, InvalidName, SessionName};
 pub use options::{AppendOptions, Durability, Expect, Options, Takeover};

@@ -117,6 +117,7 @@ fn salvage(file: &Arc<dyn Storage>, path: &Path) -> Result<Option<Identity>> {
 }
 
 /// Where a scan begins: at the last sound checkpoint, or behind the header page.
+#[derive(Clone)]
 pub(crate) struct Start {
     pub(crate) chain: Chain,
     pub(crate) checkpoint: Option<Checkpoint>,

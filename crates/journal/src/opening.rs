@@ -1,5 +1,6 @@
 //! From a path to an owner: create, or survey, decide, claim, settle, open.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use tracing::{info, warn};
 use crate::chain::Chain;
 use crate::error::{Cause, Error, Result, is_no_space};
 use crate::format::{
-    ClaimBody, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN, Identity, OpeningBody,
-    PAGE_LEN, Slot, SlotState, Summary, encode_identity, encode_page,
+    ClaimBody, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN, Identity, NUMBER_LIMIT,
+    OpeningBody, PAGE_LEN, Slot, SlotState, Summary, encode_identity, encode_page,
 };
 use crate::identity::{JournalId, Liveness, Owner};
 use crate::index::{Index, Source};
 use crate::locate::{Located, Start, index_at, locate, start};
+use crate::mutation::{self, Mutation};
 use crate::name::SessionName;
 use crate::options::Options;
 use crate::position::Generation;
@@ -23,13 +25,15 @@ use crate::replace;
 use crate::report::{OpenReason, Opening, RepairReport};
 use crate::scan::ChainFrame;
 use crate::storage::{Access, Attachment, Filesystem, Storage};
-use crate::survey::{Survey, Visitor};
+use crate::survey::{Standing, Survey, Visitor};
 use crate::writer::{DurableThrough, Opened, Writer, control};
 
 /// What a takeover needs on a full disk: a claim, and an opening without its report.
 const RESERVED_BYTES: u64 = 4 << 10;
 /// … and what a hole in the report takes.
 const HOLE_BYTES: u64 = 33;
+/// No owner lives to see so many generations and records: nothing below the limit is near it.
+const NUMBERS_KEPT: u64 = 1 << 40;
 /// How much is settled at once.
 const SETTLE_CHUNK: u64 = 1 << 20;
 
@@ -75,7 +79,11 @@ pub(crate) fn create(
     };
     let owner = options.host.owner(&options.label).map_err(io("say who we are")).map_err(failed)?;
     let content = first_content(&identity, &owner, options);
-    let made = options.disk.create(&path, &content);
+    let made = if mutation::broken(Mutation::CreateInPlace) {
+        create_in_place(&path, &content, options)
+    } else {
+        options.disk.create(&path, &content)
+    };
     let file = match made.map_err(io("create")) {
         Ok(file) => file,
         Err(error) => {
@@ -112,6 +120,13 @@ pub(crate) fn create(
         report: RepairReport::default(),
     };
     Ok((writer, opening))
+}
+
+/// The wrong way: others meet the file before it is whole.
+fn create_in_place(path: &Path, content: &[u8], options: &Options) -> io::Result<Arc<dyn Storage>> {
+    let file = options.disk.create_new(path)?;
+    file.append(content)?;
+    Ok(file)
 }
 
 /// Header page and first opening.
@@ -265,10 +280,19 @@ fn back_off(options: &Options, attempt: u32) {
     options.host.pause(Duration::from_micros(wait * 10));
 }
 
+/// What a second look at the file found.
+enum Again {
+    Same,
+    Changed,
+    /// A higher generation.
+    TakenOver,
+}
+
 /// Everything that an opening knows of the file.
 struct Look {
     source: Source,
     located: Located,
+    start: Start,
     survey: Survey,
     index: Index,
     checkpoint: u64,
@@ -288,7 +312,7 @@ fn look(path: &Arc<Path>, options: &Options) -> Result<Look> {
     let mut survey = Survey::new(&source.file, path, &located, &start);
     let mut index = index_at(&located, &start);
     survey.pass(&mut index)?;
-    Ok(Look { source, located, survey, index, checkpoint })
+    Ok(Look { source, located, start, survey, index, checkpoint })
 }
 
 /// A file that was cut within its header page gets dead bytes up to its end: frames begin behind it.
@@ -303,6 +327,30 @@ fn fill_header_page(file: &Arc<dyn Storage>, path: &Path) -> Result<()> {
 }
 
 impl Look {
+    /// Looks again, after settling, at what the survey found before our claim. Pages whose sync failed
+    /// once may leave the memory at any time, and come back as they were on the disk; settled ones
+    /// stay (H9). In front of a sound release everything was synced.
+    fn again(&mut self, claim: &Claim) -> Result<Again> {
+        let Source { file, path, .. } = &self.source;
+        let release = self.survey.chain.last.filter(|_| self.survey.chain.is_soundly_released());
+        let start = release.map_or_else(
+            || self.start.clone(),
+            |last| Start { chain: Chain::before(last.offset, last.sequence), checkpoint: None },
+        );
+        let mut again = Survey::new(file, path, &self.located, &start);
+        again.pass(&mut ())?;
+        let found = |survey: &Survey| (survey.summary.records, survey.new_holes(claim.at));
+        let same = release.is_some() || found(&again) == found(&self.survey);
+        if again.standing.generation > claim.generation {
+            self.survey.standing = again.standing;
+            Ok(Again::TakenOver)
+        } else if same && again.chain == self.survey.chain {
+            Ok(Again::Same)
+        } else {
+            Ok(Again::Changed)
+        }
+    }
+
     fn holder(&self, options: &Options) -> Holder {
         let standing = &self.survey.standing;
         let released = self.survey.chain.is_released()
@@ -395,6 +443,12 @@ fn take(look: &mut Look, reason: OpenReason, owner: &Owner, options: &Options) -
     let previous = look.survey.standing.clone();
     let generation = previous.generation.max(look.located.slot_generation) + 1;
     let inherited = look.survey.durable_through;
+    let sequence = look.survey.chain.sequence() + look.survey.lost_at_end();
+    if generation.max(sequence) >= NUMBER_LIMIT - NUMBERS_KEPT {
+        return Err(Error::invalid(&path, "its numbers are used up: a slot or a frame of it lies"));
+    }
+    #[cfg(feature = "mutations")]
+    truncate_torn_tail(look)?;
     fill_header_page(&file, &path)?;
     let claim = write_claim(look, generation, owner, options)?;
 
@@ -403,22 +457,29 @@ fn take(look: &mut Look, reason: OpenReason, owner: &Owner, options: &Options) -
         // Sealed since we looked: what we claimed goes with the file.
         return Ok(Outcome::Again);
     }
-    let standing = &look.survey.standing;
-    if standing.generation != generation || standing.claim != Some((claim.at, owner.incarnation)) {
+    if !has_won(&look.survey, &claim, owner) {
         return Ok(Outcome::Lost(lost(look, options)));
     }
+    let released = look.survey.chain.is_soundly_released();
+    let from = if mutation::broken(Mutation::NoSettling) { claim.at } else { inherited };
+    let settled = settle(&look.source, from, claim.end)?;
     // Between a claim that others have seen and its opening there must be no power loss that takes
     // the claim: a generation is never claimed twice (H11).
-    file.sync().map_err(|e| Error::io(&path, "sync the claim in", e))?;
-
-    let settled = if look.survey.chain.is_soundly_released() {
-        0
-    } else {
-        settle(&look.source, inherited, claim.end)?
-    };
+    if !(released && mutation::broken(Mutation::UnsyncedClaim)) {
+        file.sync().map_err(|e| Error::io(&path, "sync the claim in", e))?;
+    }
+    let unverified =
+        [Mutation::UnverifiedSettling, Mutation::IncompleteIsDead, Mutation::NoSettling];
+    if !unverified.into_iter().any(mutation::broken) {
+        match look.again(&claim)? {
+            Again::Same => {}
+            Again::Changed => return Ok(Outcome::Again),
+            Again::TakenOver => return Ok(Outcome::Lost(lost(look, options))),
+        }
+    }
     let mut report = look.survey.new_holes(claim.at);
     report.header_damaged = look.located.header_damaged;
-    report.settled_bytes = settled;
+    report.settled_bytes = if released { 0 } else { settled };
     if report.header_damaged {
         restore_identity(look)?;
     }
@@ -427,6 +488,31 @@ fn take(look: &mut Look, reason: OpenReason, owner: &Owner, options: &Options) -
     }
     announce(&path, reason, generation, &report);
     open_generation(look, reason, owner, options, &previous, &claim, report)
+}
+
+/// Whether this claim is the one that took its generation, and no higher one stands in what was
+/// read (H1).
+fn has_won(survey: &Survey, claim: &Claim, owner: &Owner) -> bool {
+    let standing = &survey.standing;
+    if standing.generation > claim.generation {
+        return mutation::broken(Mutation::NoSecondLook);
+    }
+    let is_first = standing.claim == Some((claim.at, owner.incarnation))
+        || mutation::broken(Mutation::EveryClaimWins);
+    // Where damage hid what this claim replaces, another one may have opened the same generation.
+    let is_open = survey.chain.generation() >= claim.generation;
+    standing.generation == claim.generation && is_first && !is_open
+}
+
+/// Only with [`Mutation::TruncateTornTail`]: what others appended since the look goes too.
+#[cfg(feature = "mutations")]
+fn truncate_torn_tail(look: &mut Look) -> Result<()> {
+    if look.survey.tail_dead.is_empty() || !mutation::broken(Mutation::TruncateTornTail) {
+        return Ok(());
+    }
+    let cut = look.source.file.truncate(look.survey.chain.end);
+    cut.map_err(|e| Error::io(&look.source.path, "truncate", e))?;
+    look.survey.pass(&mut look.index)
 }
 
 /// Writes the identity into the header page again, as the frames repeat it: the same bytes that
@@ -449,6 +535,7 @@ fn announce(path: &Path, reason: OpenReason, generation: u64, report: &RepairRep
 }
 
 struct Claim {
+    generation: u64,
     at: u64,
     end: u64,
 }
@@ -488,7 +575,7 @@ fn write_claim(look: &Look, generation: u64, owner: &Owner, options: &Options) -
         let (expected, found) = (survey.examined, landing.offset);
         return Err(Error::new(&source.path, Cause::Shortened { expected, found }));
     }
-    Ok(Claim { at: landing.offset, end: landing.offset + frame.len() as u64 })
+    Ok(Claim { generation, at: landing.offset, end: landing.offset + frame.len() as u64 })
 }
 
 fn no_space(path: &Path, needed: usize, written: usize) -> Error {
@@ -496,8 +583,9 @@ fn no_space(path: &Path, needed: usize, written: usize) -> Error {
     Error::new(path, Cause::NoSpace { needed, written, source: None })
 }
 
-/// Writes inherited bytes again, identical, in place, and syncs them: a sync that failed for the
-/// owner before left pages in memory that the kernel calls clean (H9). Says how many.
+/// Writes inherited bytes again, identical, in place, so that the next sync makes them durable: one
+/// that failed for an owner or a claimer before left pages in memory that the kernel calls clean
+/// (H9). Says how many.
 fn settle(source: &Source, from: u64, to: u64) -> Result<u64> {
     let io = |operation| move |e| Error::io(&source.path, operation, e);
     let from = from.max(PAGE_LEN);
@@ -513,7 +601,6 @@ fn settle(source: &Source, from: u64, to: u64) -> Result<u64> {
         source.file.write_at(at, &bytes[..read]).map_err(io("settle"))?;
         at += read as u64;
     }
-    source.file.sync().map_err(io("sync what was inherited in"))?;
     Ok(at.saturating_sub(from))
 }
 
@@ -535,12 +622,15 @@ fn open_generation(
     reason: OpenReason,
     owner: &Owner,
     options: &Options,
-    previous: &crate::survey::Standing,
+    previous: &Standing,
     claim: &Claim,
     report: RepairReport,
 ) -> Result<Outcome> {
     let survey = &look.survey;
-    let sequence = survey.chain.sequence() + survey.lost_at_end();
+    let mut sequence = survey.chain.sequence() + survey.lost_at_end();
+    if mutation::broken(Mutation::ReuseSequenceAfterLoss) {
+        sequence = survey.chain.sequence();
+    }
     let body = OpeningBody {
         identity: look.located.identity.clone(),
         previous_generation: previous.generation,
@@ -557,7 +647,7 @@ fn open_generation(
         identity: look.located.identity.clone(),
         options: options.clone(),
         owner: owner.clone(),
-        generation: survey.standing.generation,
+        generation: claim.generation,
         chain: survey.chain.clone(),
         sequence,
         tail: survey.examined,
@@ -583,6 +673,9 @@ fn open_generation(
     }
     writer.summary.opening = landed.start;
     writer.summary.records_lost += look.survey.lost_at_end();
+    // A slot vouches for the batches that end below its durable-through, and torn ones may stand
+    // before the claim: until the opening is durable it vouches for the chain before it only.
+    writer.durable.offset = look.survey.chain.end;
     writer.write_slot(SlotState::Open);
     if let Some(owner) = previous.owner.as_ref().filter(|_| reason != OpenReason::Released) {
         replace::remove_left_over(&look.source.path, &look.located.identity, owner, options);

@@ -13,7 +13,8 @@ pub enum Durability {
     #[default]
     Durable,
     /// After the write: survives a crash of the process, not power loss. A sync follows within
-    /// [`Options::sync_interval`] or [`Options::sync_bytes`], whichever is first.
+    /// [`Options::sync_interval`] or [`Options::sync_bytes`], whichever is first. A power loss
+    /// before it may take some records of a batch and leave others, with a gap that is told.
     Written,
 }
 

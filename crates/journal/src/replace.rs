@@ -21,6 +21,7 @@ use crate::format::{
 use crate::identity::Owner;
 use crate::index::{Index, Source};
 use crate::locate::locate;
+use crate::mutation::{self, Mutation};
 use crate::opening::{BLANK, alone, path_bytes};
 use crate::options::Options;
 use crate::scan::{ChainFrame, Scanner, Step};
@@ -74,7 +75,9 @@ pub(crate) fn finish_seal(
         return options.disk.sync_folder(folder).map_err(io("sync the folder of"));
     }
     let _names = options.disk.lock_folder(folder).map_err(io("lock the folder of"))?;
-    if source.file.attachment().map_err(io("look at"))? != Attachment::Attached {
+    if source.file.attachment().map_err(io("look at"))? != Attachment::Attached
+        && !mutation::broken(Mutation::BlindUnlink)
+    {
         // Somebody else was faster; the path leads elsewhere now.
         return Ok(());
     }
@@ -128,7 +131,7 @@ fn is_successor(
     let len = file.len().map_err(|error| Error::io(path, "look at", error))?;
     Ok(!there.header_damaged
         && there.identity.journal == here.identity.journal
-        && there.identity.compactions == here.identity.compactions + 1
+        && there.identity.compactions == here.identity.compacted().compactions
         && len == seal.successor_len)
 }
 
@@ -179,7 +182,9 @@ impl Writer {
         let disk = &self.options.disk;
         let _names = disk.lock_folder(folder).map_err(io("lock the folder of"))?;
         // A slow deleter must not remove what somebody else created here meanwhile (H4).
-        if self.source.file.attachment().map_err(io("look at"))? == Attachment::Attached {
+        if self.source.file.attachment().map_err(io("look at"))? == Attachment::Attached
+            || mutation::broken(Mutation::BlindUnlink)
+        {
             disk.remove(path).map_err(io("remove"))?;
             disk.sync_folder(folder).map_err(io("sync the folder of"))?;
         }
@@ -250,7 +255,7 @@ impl Copy {
     ) -> Result<Self> {
         let lost = lost_ranges(&source, end)?;
         let first = first_frame(&source, end)?;
-        let identity = Identity { compactions: identity.compactions + 1, ..identity.clone() };
+        let identity = identity.compacted();
         let path = successor_path(&source.path, &identity, owner);
         let file = options.disk.create_new(&path).map_err(|e| Error::io(&path, "create", e))?;
         let target = Source { file, path: Arc::from(path.as_path()), codec: source.codec };
@@ -436,7 +441,9 @@ impl Copy {
         let bytes = slot.encode(&self.target.codec);
         let file = &self.target.file;
         file.write_at(slot_offset(1), &bytes).map_err(io("write"))?;
-        file.sync().map_err(io("sync"))?;
+        if !mutation::broken(Mutation::UnsyncedSuccessor) {
+            file.sync().map_err(io("sync"))?;
+        }
         let folder = folder_of(&self.path);
         self.options.disk.sync_folder(folder).map_err(io("sync the folder of"))?;
         file.len().map_err(io("look at"))
@@ -461,8 +468,10 @@ fn successor_path(path: &Path, identity: &Identity, owner: &Owner) -> PathBuf {
 /// Removes the copy that an owner may have left who did not come to its end. Its successor calls
 /// this: a copy that no seal names is worthless then, whatever its maker still means to do with it.
 pub(crate) fn remove_left_over(path: &Path, identity: &Identity, owner: &Owner, options: &Options) {
-    let identity = Identity { compactions: identity.compactions + 1, ..identity.clone() };
-    let copy = successor_path(path, &identity, owner);
+    if mutation::broken(Mutation::FloatingSeal) {
+        return;
+    }
+    let copy = successor_path(path, &identity.compacted(), owner);
     if options.disk.remove(&copy).is_ok() {
         info!(path = %path.display(), ?copy, "removed what a compaction left behind");
     }
@@ -507,7 +516,7 @@ impl Writer {
     /// Copies the rest, seals this file, and goes on with the new one in its place.
     pub(crate) fn finish_copy(&mut self, mut copy: Copy) -> Result<Compaction> {
         self.guard()?;
-        if copy.identity.compactions != self.identity.compactions + 1 {
+        if copy.identity.compactions != self.identity.compacted().compactions {
             return Err(Error::invalid(self.path(), "it was compacted meanwhile"));
         }
         let bytes_before = self.tail;
@@ -522,8 +531,12 @@ impl Writer {
         if let Err(error) = put_in_place(&self.source, &copy.path, &self.options) {
             return Err(self.stranded(&error));
         }
-        let placed =
-            disk.sync_folder(folder_of(&path)).and_then(|()| disk.open(&path, Access::Write));
+        let named = if mutation::broken(Mutation::UnsyncedRename) {
+            Ok(())
+        } else {
+            disk.sync_folder(folder_of(&path))
+        };
+        let placed = named.and_then(|()| disk.open(&path, Access::Write));
         let file: Arc<dyn Storage> = match placed {
             Ok(file) => file,
             Err(error) => return Err(self.stranded(&error)),

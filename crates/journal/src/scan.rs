@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::chain::{Chain, Measure};
 use crate::error::{Cause, Error, Result};
 use crate::format::{ClaimBody, Codec, FrameHeader, FrameKind, HEADER_LEN};
+use crate::mutation::{self, Mutation};
 use crate::storage::Storage;
 use crate::window::{CHUNK, Window};
 
@@ -70,14 +71,26 @@ struct Judged {
     counts: bool,
 }
 
+/// What is known to be durable without having been read: all chain frames below an offset, up to a
+/// sequence.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KnownDurable {
+    pub(crate) offset: u64,
+    pub(crate) sequence: u64,
+}
+
+impl KnownDurable {
+    /// A whole pass has accepted everything here before.
+    pub(crate) const EVERYTHING: Self = Self { offset: u64::MAX, sequence: u64::MAX };
+}
+
 /// One pass from the end of the last chain frame to the end that the file had when it began.
 pub(crate) struct Scanner {
     path: Arc<Path>,
     codec: Codec,
     chain: Chain,
     window: Window,
-    /// Known to be durable, from a slot.
-    durable: u64,
+    durable: KnownDurable,
     /// Where the search goes on.
     probe: u64,
     /// Start of the dead bytes that are being walked over.
@@ -88,6 +101,9 @@ pub(crate) struct Scanner {
     judged: Option<Judged>,
     /// What dead frames since the last chain frame announce reaches up to here.
     announced: u64,
+    /// Of all frames that stand in their places, in the chain or not: whoever wrote one owned the
+    /// journal, though damage may keep what it wrote out of our chain.
+    highest_generation: u64,
 }
 
 impl Scanner {
@@ -96,7 +112,7 @@ impl Scanner {
         path: Arc<Path>,
         codec: Codec,
         chain: Chain,
-        durable: u64,
+        durable: KnownDurable,
     ) -> Result<Self> {
         let limit = file.len().map_err(|e| Error::io(&path, "ask for its length", e))?;
         Ok(Self::up_to(file, path, codec, chain, durable, limit))
@@ -108,7 +124,7 @@ impl Scanner {
         path: Arc<Path>,
         codec: Codec,
         chain: Chain,
-        durable: u64,
+        durable: KnownDurable,
         limit: u64,
     ) -> Self {
         let start = chain.end;
@@ -124,7 +140,12 @@ impl Scanner {
             whole: (0, 0),
             judged: None,
             announced: 0,
+            highest_generation: 0,
         }
+    }
+
+    pub(crate) fn highest_generation(&self) -> u64 {
+        self.highest_generation
     }
 
     pub(crate) fn chain(&self) -> &Chain {
@@ -173,7 +194,11 @@ impl Scanner {
                 }
                 Look::Nothing => {
                     self.note_announced(at)?;
-                    let Some(next) = self.window.find_magic(at + 1)? else {
+                    let mut from = at + 1;
+                    if mutation::broken(Mutation::TrustLength) {
+                        from = from.max(self.announced);
+                    }
+                    let Some(next) = self.window.find_magic(from)? else {
                         return Ok(Step::End(self.end()));
                     };
                     self.probe = next;
@@ -210,7 +235,8 @@ impl Scanner {
     fn look(&mut self, at: u64) -> Result<Look, Fault> {
         let Some(header) = self.sound_frame(at)? else { return Ok(Look::Nothing) };
         if header.kind == FrameKind::Claim {
-            if at < self.announced && header.offset != at {
+            let quoted = at < self.announced && header.offset != at;
+            if quoted && !mutation::broken(Mutation::QuotesCount) {
                 return Ok(Look::Nothing);
             }
             let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
@@ -226,6 +252,7 @@ impl Scanner {
         if let FrameKind::Unknown(kind) = header.kind {
             return Err(Fault::NewerKind(kind));
         }
+        self.highest_generation = self.highest_generation.max(header.generation);
         if self.batch_counts(&header)? && self.chain.admits(&header).is_ok() {
             return Ok(Look::Frame(header));
         }
@@ -250,6 +277,7 @@ impl Scanner {
     fn sound_frame(&mut self, at: u64) -> io::Result<Option<FrameHeader>> {
         let Some(bytes) = self.window.get(at, HEADER_LEN as u64)? else { return Ok(None) };
         let Ok(header) = FrameHeader::decode(bytes, &self.codec) else { return Ok(None) };
+        let header = self.placed(header, at);
         // A claim floats, so its body tells; any other frame is worth reading only in its place.
         if header.kind != FrameKind::Claim && !header.is_self_placed(at) {
             return Ok(None);
@@ -260,9 +288,25 @@ impl Scanner {
         Ok(sound.then_some(header))
     }
 
+    /// The header as it is. Only a broken engine takes a frame for one that was meant to stand
+    /// where it was found.
+    fn placed(&self, header: FrameHeader, at: u64) -> FrameHeader {
+        let quoted = at < self.announced;
+        let older = header.generation < self.chain.generation();
+        let taken = (quoted && mutation::broken(Mutation::QuotesCount))
+            || (!quoted && mutation::broken(Mutation::MisplacedFrames))
+            || (!quoted && older && mutation::broken(Mutation::OlderGenerations))
+            || (header.kind == FrameKind::Seal && mutation::broken(Mutation::FloatingSeal));
+        let floats = header.kind == FrameKind::Claim;
+        if taken && !floats { FrameHeader { offset: at, ..header } } else { header }
+    }
+
     fn batch_counts(&mut self, header: &FrameHeader) -> io::Result<bool> {
         let (first, end) = (header.batch_first(), header.batch_end());
-        if header.is_alone() || self.whole == (first, end) {
+        if header.is_alone()
+            || self.whole == (first, end)
+            || mutation::broken(Mutation::BatchWithoutWitness)
+        {
             return Ok(true);
         }
         if let Some(judged) = self.judged.filter(|j| (j.first, j.end) == (first, end)) {
@@ -272,10 +316,8 @@ impl Scanner {
             self.whole = (first, end);
             return Ok(true);
         }
-        let counts = match self.witness(header)? {
-            Some(witness) => witness.had(first, end),
-            None => end <= self.durable,
-        };
+        let evidence = self.evidence(header)?;
+        let counts = evidence.counts(end, &self.durable);
         self.judged = Some(Judged { first, end, counts });
         Ok(counts)
     }
@@ -293,40 +335,51 @@ impl Scanner {
         Ok(at == end)
     }
 
-    /// The next self-placed frame behind the batch.
-    fn witness(&mut self, of: &FrameHeader) -> io::Result<Option<Witness>> {
+    fn evidence(&mut self, of: &FrameHeader) -> io::Result<Evidence> {
         let mut at = of.end();
-        let mut highest = of.sequence;
+        let (mut highest, mut last) = (of.sequence, of.offset);
         while let Some(next) = self.window.find_magic(at)? {
             at = next + 1;
             let Some(frame) = self.sound_frame(next)? else { continue };
             if is_of_batch(&frame, of) {
                 highest = highest.max(frame.sequence);
+                last = frame.offset;
             } else if frame.kind != FrameKind::Claim && frame.generation >= of.generation {
-                return Ok(Some(Witness { frame, highest }));
+                return Ok(Evidence { witness: Some(frame), highest, last });
             }
         }
-        Ok(None)
+        Ok(Evidence { witness: None, highest, last })
     }
 }
 
-/// The first sound frame behind a batch that is not whole.
-struct Witness {
-    frame: FrameHeader,
+/// What tells whether a batch that is not whole was whole once.
+struct Evidence {
+    /// The next self-placed frame behind it.
+    witness: Option<FrameHeader>,
     /// The highest sequence among the sound frames of the batch.
     highest: u64,
+    /// Where the last of them stands.
+    last: u64,
 }
 
-impl Witness {
-    /// Whether its writer had the batch, which begins and ends here, in the chain before it.
-    fn had(&self, first: u64, end: u64) -> bool {
-        if self.frame.previous < end {
-            return self.frame.previous >= first;
+impl Evidence {
+    /// Whether the batch, which ends here, was in the chain of whoever wrote behind it.
+    fn counts(&self, end: u64, durable: &KnownDurable) -> bool {
+        let Some(witness) = &self.witness else {
+            return end <= durable.offset && self.highest <= durable.sequence;
+        };
+        // What the witness had right before it may be lost as well. A sequence that was used twice
+        // proves that the batch was torn; otherwise its frames stand in nobody's way.
+        let taken = u64::from(witness.kind == FrameKind::Record);
+        let unused = witness.sequence.saturating_sub(taken) >= self.highest;
+        if witness.batch_first() < end {
+            // It stands where the batch announced frames, so the batch was not whole: its writer had
+            // what there was of it, durable before the file was cut, and names the last of it; or it
+            // was torn.
+            unused && witness.previous == self.last
+        } else {
+            unused && witness.previous >= self.last
         }
-        // What it had right before it is lost as well. A sequence that was used twice proves that
-        // the batch was torn; otherwise there is nothing that its frames could stand in the way of.
-        let taken = u64::from(self.frame.kind == FrameKind::Record);
-        self.frame.sequence.saturating_sub(taken) >= self.highest
     }
 }
 

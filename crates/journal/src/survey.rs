@@ -14,10 +14,11 @@ use crate::format::{
 };
 use crate::identity::{Incarnation, Owner};
 use crate::locate::{Located, Start, read_frame};
+use crate::mutation::{self, Mutation};
 use crate::position::{Offset, Sequence};
 use crate::record::Verdict;
 use crate::report::{Hole, RepairReport};
-use crate::scan::{ChainFrame, ClaimFrame, Scanner, Step, Stretch};
+use crate::scan::{ChainFrame, ClaimFrame, KnownDurable, Scanner, Step, Stretch};
 use crate::storage::Storage;
 
 /// Who may write, as far as was read.
@@ -85,6 +86,10 @@ pub(crate) struct Survey {
     reported: HashSet<(u64, u64)>,
     /// Lost before a compaction, and declared by it.
     declared: Vec<(u64, u64)>,
+    /// End of the last chain frame, or of the last claim behind it whose author had no chain frame
+    /// that is not there: nothing below is missing. An owner's first slot says that its claim is
+    /// durable; power may take the opening behind it.
+    accounted: u64,
     /// Dead or unfinished bytes behind the last chain frame.
     pub(crate) tail_dead: Vec<Stretch>,
     /// The seal that the chain ends with.
@@ -122,6 +127,7 @@ impl Survey {
             slot_generation: located.slot_generation,
             compactions: located.identity.compactions,
             examined: start.chain.end,
+            accounted: start.chain.end,
             standing: Standing { generation, ..Standing::default() },
             settled,
             durable_through: located.durable_through(),
@@ -145,14 +151,21 @@ impl Survey {
 
     /// One pass to the end that the file has now.
     pub(crate) fn pass(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
+        let (mut chain, mut standing) = (self.chain.clone(), self.settled.clone());
+        if mutation::broken(Mutation::IncompleteIsDead) {
+            (chain.end, standing) = (self.examined, self.standing.clone());
+        }
         let mut scanner = Scanner::new(
             Arc::clone(&self.file),
             Arc::clone(&self.path),
             self.codec,
-            self.chain.clone(),
-            self.slot.as_ref().map_or(0, |slot| slot.durable_through),
+            chain,
+            self.slot.as_ref().map_or(KnownDurable::default(), |slot| KnownDurable {
+                offset: slot.durable_through,
+                sequence: slot.sequence,
+            }),
         )?;
-        let mut standing = self.settled.clone();
+        self.accounted = self.chain.end;
         loop {
             match scanner.step()? {
                 Step::Frame(frame) => {
@@ -162,6 +175,7 @@ impl Survey {
                     visitor.frame(&frame, body);
                     self.settled = standing.clone();
                     self.chain = scanner.chain().clone();
+                    self.accounted = self.chain.end;
                 }
                 Step::Claim(claim) => {
                     // A slot that is ahead of every frame is evidence like a frame.
@@ -170,6 +184,9 @@ impl Survey {
                     {
                         standing =
                             Standing { generation: self.slot_generation, ..Standing::default() };
+                    }
+                    if claim.header.previous <= self.chain.last_offset() {
+                        self.accounted = claim.at + claim.header.frame_len();
                     }
                     let valid = standing.claim(&claim);
                     visitor.claim(&claim, valid);
@@ -346,7 +363,8 @@ impl Survey {
     fn tail_holes(&self) -> Vec<Hole> {
         let next = self.chain.sequence() + 1;
         let lost = self.lost_at_end();
-        let cut = self.slot.as_ref().is_some_and(|slot| slot.durable_through > self.chain.end);
+        let durable = self.slot.as_ref().map_or(0, |slot| slot.durable_through);
+        let cut = lost > 0 || durable > self.accounted;
         let mut dead = self.tail_dead.clone();
         if cut && dead.is_empty() {
             let end = self.chain.end;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 
 use crate::format::MAGIC;
+use crate::mutation::{self, Mutation};
 use crate::storage::Storage;
 
 /// How much is read at once while scanning.
@@ -54,7 +55,13 @@ impl Window {
         }
         self.base = offset;
         self.data.resize(len, 0);
-        let read = self.file.read_at(offset, &mut self.data)?;
+        let read = match self.file.read_at(offset, &mut self.data) {
+            Err(_) if mutation::broken(Mutation::ReadErrorIsDamage) => {
+                self.data.fill(0);
+                len
+            }
+            read => read?,
+        };
         self.data.truncate(read);
         Ok(())
     }

@@ -21,9 +21,10 @@ use crate::format::{FrameHeader, FrameKind, HEADER_LEN, Identity, Meta, OpeningB
 use crate::handles::Lease;
 use crate::identity::Owner;
 use crate::index::{Index, Source};
+use crate::mutation::{self, Mutation};
 use crate::options::Options;
 use crate::position::Generation;
-use crate::scan::{Scanner, Step};
+use crate::scan::{KnownDurable, Scanner, Step};
 use crate::storage::Landing;
 use crate::survey::Standing;
 
@@ -140,6 +141,7 @@ impl Writer {
     pub(crate) fn new(opened: Opened) -> Self {
         let now = opened.options.host.now_ms();
         let folder = opened.source.path.parent().unwrap_or(Path::new(".")).to_owned();
+        let tail = tail_behind(opened.tail, &opened.source);
         Self {
             witness: opened.chain.last,
             folder,
@@ -151,7 +153,7 @@ impl Writer {
             generation: opened.generation,
             chain: opened.chain,
             sequence: opened.sequence,
-            tail: opened.tail,
+            tail,
             unsettled: opened.unsettled,
             durable: opened.durable,
             folder_synced: false,
@@ -203,7 +205,10 @@ impl Writer {
     fn poison(&mut self, why: String) -> Error {
         error!(path = %self.path().display(), generation = self.generation, why, "poisoned");
         let poisoned = Error::new(self.path(), Cause::Poisoned { why: why.clone() });
-        self.finish(poisoned);
+        self.finish(poisoned.clone());
+        if mutation::broken(Mutation::RefusedNotUnknown) {
+            return poisoned;
+        }
         // Of what is under way nobody can say whether it is stored.
         Error::new(self.path(), Cause::Unknown { why })
     }
@@ -238,7 +243,7 @@ impl Writer {
         self.must_not_have_ended(batches)?;
         for _ in 0..ATTEMPTS_MAX {
             let last = self.encode(batches);
-            let landing = self.source.file.append(&self.buffer);
+            let landing = self.append_buffer();
             if let Some(landed) = self.landed(batches, last, landing)? {
                 return Ok(landed);
             }
@@ -259,7 +264,7 @@ impl Writer {
         let place =
             Place { offset, first: offset, batch_len: draft.frame_len(), previous, sequence };
         let header = self.put(&draft, place);
-        let landing = self.source.file.append(&self.buffer);
+        let landing = self.append_buffer();
         let batches: &[&[Draft<'_>]] = &[&[draft]];
         match landing {
             Ok(Landing { offset, written })
@@ -273,6 +278,23 @@ impl Writer {
                 None => self.land(batches),
             },
         }
+    }
+
+    /// Writes the buffer with one system call.
+    fn append_buffer(&self) -> io::Result<Landing> {
+        let landing = self.source.file.append(&self.buffer)?;
+        if mutation::broken(Mutation::SkipLandingCheck)
+            || (mutation::broken(Mutation::FloatingSeal) && self.is_sealing())
+        {
+            return Ok(Landing { offset: self.tail, ..landing });
+        }
+        Ok(landing)
+    }
+
+    /// What is to be written is a seal.
+    fn is_sealing(&self) -> bool {
+        FrameHeader::decode(&self.buffer, &self.source.codec)
+            .is_ok_and(|header| header.kind == FrameKind::Seal)
     }
 
     /// What a landing means; `None` where everything is to be written again at the new tail.
@@ -381,7 +403,7 @@ impl Writer {
             time_ms: draft.time_ms,
             // A release says of everything before it that it is synced; `release` made it so.
             durable_through: match draft.kind {
-                FrameKind::Release => place.offset,
+                FrameKind::Release if !mutation::broken(Mutation::UnsoundRelease) => place.offset,
                 _ => self.durable.offset,
             },
         };
@@ -462,7 +484,10 @@ impl Writer {
     /// Dead bytes that were read before anything of ours stood behind them are read once more
     /// before what followed them is acknowledged (H20).
     fn settle_dead_bytes(&mut self) -> Result<()> {
-        if !self.unsettled {
+        if !self.unsettled
+            || mutation::broken(Mutation::NoReread)
+            || mutation::broken(Mutation::TailIsFileLength)
+        {
             return Ok(());
         }
         let seen = self.scan_up_to(Some(self.tail))?;
@@ -486,15 +511,18 @@ impl Writer {
     /// is known.
     fn was_displaced(&mut self, our_end: u64) -> Result<bool> {
         self.verify_last_frame()?;
-        let seen = self.look_again()?;
+        let mut seen = self.look_again()?;
         let tail = self.tail;
         let ours = FrameHeader::decode(&self.buffer, &self.source.codec).ok();
         if ours.is_some()
             && seen.frames.first() == ours.as_ref()
             && ours.map(|f| f.offset) == Some(tail)
         {
-            self.tail = tail;
-            return Ok(true);
+            if !mutation::broken(Mutation::DisplacedRetried) {
+                self.tail = tail;
+                return Ok(true);
+            }
+            seen.frames.clear();
         }
         self.judge(&seen, Some(our_end))?;
         Ok(false)
@@ -507,10 +535,14 @@ impl Writer {
 
     fn scan_up_to(&self, limit: Option<u64>) -> Result<Seen> {
         let Source { file, path, codec } = self.source.clone();
-        let chain = self.chain.clone();
+        let mut chain = self.chain.clone();
+        if mutation::broken(Mutation::ScanFromTail) {
+            chain.end = self.tail;
+        }
+        let nothing = KnownDurable::default();
         let mut scanner = match limit {
-            Some(limit) => Scanner::up_to(file, path, codec, chain, 0, limit),
-            None => Scanner::new(file, path, codec, chain, 0)?,
+            Some(limit) => Scanner::up_to(file, path, codec, chain, nothing, limit),
+            None => Scanner::new(file, path, codec, chain, nothing)?,
         };
         let mut standing = Standing {
             generation: self.generation,
@@ -536,6 +568,10 @@ impl Writer {
                     standing.claim(&claim);
                 }
                 Step::End(end) => {
+                    if standing.generation < scanner.highest_generation() {
+                        let generation = scanner.highest_generation();
+                        standing = Standing { generation, ..Standing::default() };
+                    }
                     return Ok(Seen { standing, frames, examined: end.examined });
                 }
             }
@@ -559,7 +595,7 @@ impl Writer {
             return Err(self.shortened(self.tail, seen.examined));
         }
         self.unsettled = seen.examined > our_end.unwrap_or(self.chain.end);
-        self.tail = seen.examined;
+        self.tail = tail_behind(seen.examined, &self.source);
         Ok(())
     }
 }
@@ -568,6 +604,14 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.options.host.retire(&self.owner);
     }
+}
+
+/// The tail behind a look: the end of what it examined, whatever came since.
+fn tail_behind(examined: u64, source: &Source) -> u64 {
+    if mutation::broken(Mutation::TailIsFileLength) {
+        return source.file.len().unwrap_or(examined);
+    }
+    examined
 }
 
 /// What another look found.

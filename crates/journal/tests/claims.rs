@@ -97,7 +97,7 @@ fn a_higher_claim_between_our_claim_and_our_look_means_that_we_do_not_own() {
 /// H1 once more, each step later: between the look and the sync, between the sync and the opening.
 #[test]
 fn a_higher_claim_before_our_opening_means_that_we_do_not_own() {
-    for (op, nth) in [(Op::Sync, 1), (Op::Sync, 2), (Op::WriteAt, 1), (Op::Append, 2)] {
+    for (op, nth) in [(Op::Sync, 1), (Op::WriteAt, 1), (Op::Append, 2)] {
         let bench = Bench::new();
         drop(owned(&bench));
         let (other, hook) = taker(&bench, "higher");

@@ -46,8 +46,10 @@ fn expected(last: &FrameHeader, sealed: bool, frame: &FrameHeader) -> bool {
         FrameKind::Record => frame.sequence > last.sequence,
         _ => frame.sequence >= last.sequence,
     };
-    let seal = !sealed || frame.kind == FrameKind::Reopen;
-    let takes_back = sealed && frame.kind == FrameKind::Reopen;
+    // Nobody opens a generation behind a seal, so a higher one proves that it was taken back.
+    let takes_back = frame.kind == FrameKind::Reopen || frame.generation > last.generation;
+    let seal = !sealed || takes_back;
+    let takes_back = sealed && takes_back;
     let same_generation = frame.generation == last.generation && !takes_back;
     let release = !(same_generation && last.kind == FrameKind::Release);
     let incarnation = !same_generation || frame.incarnation == last.incarnation;
@@ -109,17 +111,19 @@ fn each_ground_for_being_void_is_named() {
     assert_eq!(of(Record, repeated), Void::SequenceBehind);
     assert_eq!(of(Record, other), Void::OtherIncarnation);
     assert_eq!(of(Seal, |frame| frame), Void::BehindSeal);
-    assert_eq!(of(Seal, |frame| FrameHeader { generation: 99, ..frame }), Void::BehindSeal);
     assert_eq!(of(Release, |frame| frame), Void::BehindRelease);
     // A reopen takes back a seal and nothing else.
     let reopen = |frame| FrameHeader { kind: Reopen, sequence: 10, incarnation: 8, ..frame };
     assert_eq!(of(Record, reopen), Void::OtherIncarnation);
     assert_eq!(of(Release, reopen), Void::BehindRelease);
     let chain = behind(Seal);
-    assert_eq!(chain.admits(&reopen(next(&chain.last.unwrap(), Record))), Ok(()));
+    let record = next(&chain.last.unwrap(), Record);
+    assert_eq!(chain.admits(&reopen(record)), Ok(()));
+    // Nobody opens a generation behind a seal that was not taken back: the reopen is damaged.
+    assert_eq!(chain.admits(&FrameHeader { generation: 99, ..record }), Ok(()));
 }
 
-/// H3: nothing is valid behind a seal, whatever its generation, but a reopen; then all is as before.
+/// H3: nothing of its generation is valid behind a seal but a reopen; then all is as before.
 #[test]
 fn a_reopened_chain_goes_on() {
     let mut chain = behind(FrameKind::Seal);

@@ -30,6 +30,13 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The identity of the file that replaces this one. A page may say any number; the one behind
+    /// the largest is zero.
+    #[must_use]
+    pub(crate) fn compacted(&self) -> Self {
+        Self { compactions: self.compactions.wrapping_add(1), ..self.clone() }
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.version.to_le_bytes());
         out.extend_from_slice(&self.journal.to_bytes());

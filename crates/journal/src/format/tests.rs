@@ -21,10 +21,13 @@ use crate::report::{Hole, RepairReport};
 mod values;
 use values::{checkpoint, header, identity, number, opening, owner, seal, slot};
 
+/// How many cases: Miri looks at each a thousand times as long.
+const CASES: u32 = if cfg!(miri) { 3 } else { 96 };
+
 /// The same cases each time, so that a failure is replayed by running the test again; other ones
 /// with `PROPTEST_RNG_SEED=<number>`.
 fn config() -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
     let rng_seed = match config.rng_seed {
         RngSeed::Random => RngSeed::Fixed(17),
         given @ RngSeed::Fixed(_) => given,

@@ -103,6 +103,14 @@ impl Storage for LocalFile {
     fn reserve(&self, bytes: u64) -> io::Result<()> {
         reserve(&self.file, self.len()?, bytes)
     }
+
+    #[cfg(feature = "mutations")]
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        match &self.in_place {
+            Some(file) => file.set_len(len),
+            None => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -222,8 +230,15 @@ fn must_be_regular(file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
-/// A descriptor without `O_APPEND` of the same file, not of what the path became meanwhile.
+/// A descriptor without `O_APPEND` of the same file, whatever became of its name meanwhile: a
+/// compaction may have replaced it, or a successor removed a copy under way. Without `/proc` the name
+/// is all there is.
 fn open_in_place(path: &Path, file: &File) -> io::Result<File> {
+    use std::os::fd::AsRawFd;
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if let Ok(second) = OpenOptions::new().write(true).open(itself) {
+        return Ok(second);
+    }
     let second = OpenOptions::new()
         .write(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())

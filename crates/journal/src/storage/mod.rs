@@ -101,6 +101,16 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// `StorageFull` where there is none.
     fn reserve(&self, bytes: u64) -> io::Result<()>;
+
+    /// Cuts the file. No sound engine does; for the mutation that does.
+    ///
+    /// # Errors
+    /// `Unsupported` where a disk does not offer it.
+    #[cfg(feature = "mutations")]
+    #[doc(hidden)]
+    fn truncate(&self, _len: u64) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
 }
 
 /// Exclusive right to change names in a folder; given back on drop. Covers deletions and seals

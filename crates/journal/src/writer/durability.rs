@@ -9,6 +9,7 @@ use super::{DurableThrough, Writer, control};
 use crate::background::BackgroundSync;
 use crate::error::{Cause, Error, Result};
 use crate::format::{Checkpoint, FrameHeader, FrameKind, HEADER_LEN, Slot, SlotState, slot_offset};
+use crate::mutation::{self, Mutation};
 use crate::storage::Attachment;
 
 /// How long a written append may go unacquainted with what happened to the file's name.
@@ -65,10 +66,12 @@ impl Writer {
 
     /// What a sync said.
     pub(super) fn synced(&mut self, result: io::Result<()>, through: DurableThrough) -> Result<()> {
+        let again = result.is_err() && mutation::broken(Mutation::RetryFailedSync);
+        let result = if again { self.source.file.sync() } else { result };
         if let Err(error) = result {
             return Err(self.poison(format!("a sync failed: {error}")));
         }
-        if !self.folder_synced {
+        if !self.folder_synced && !mutation::broken(Mutation::UnsyncedName) {
             // The name of the file must be as durable as what is acknowledged under it.
             if let Err(error) = self.options.disk.sync_folder(&self.folder) {
                 return Err(self.poison(format!("a sync of the folder failed: {error}")));
@@ -108,7 +111,10 @@ impl Writer {
     /// Compares the descriptor with its path, and the last frame with what was written there.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.last_check_ms = self.options.host.now_ms();
-        let attachment = self.source.file.attachment();
+        let mut attachment = self.source.file.attachment();
+        if mutation::broken(Mutation::DetachedUnnoticed) {
+            attachment = Ok(Attachment::Attached);
+        }
         let how = match attachment {
             Ok(Attachment::Attached) => {
                 let len =
@@ -142,6 +148,11 @@ impl Writer {
     /// The frame still stands where it was written.
     pub(super) fn verify_frame(&mut self, frame: Option<FrameHeader>) -> Result<()> {
         let Some(last) = frame else { return Ok(()) };
+        if mutation::broken(Mutation::SkipLandingCheck)
+            || (last.kind == FrameKind::Seal && mutation::broken(Mutation::FloatingSeal))
+        {
+            return Ok(());
+        }
         let mut bytes = [0; HEADER_LEN];
         let read = self.source.file.read_at(last.offset, &mut bytes);
         let read = read.map_err(|e| Error::io(self.path(), "read", e))?;
@@ -200,6 +211,10 @@ impl Writer {
         if landed.start == at {
             self.index.checkpointed(checkpoint, &self.chain);
             self.fresh_checkpoint = Some((at, self.chain.end));
+            if mutation::broken(Mutation::SlotBeyondDurable) {
+                self.checkpoint = at;
+                self.write_slot(SlotState::Open);
+            }
         }
         Ok(())
     }
@@ -207,13 +222,17 @@ impl Writer {
     /// Writes a hint for the next opener and for listings. Losing it costs time only.
     pub(crate) fn write_slot(&mut self, state: SlotState) {
         self.slot_counter += 1;
+        let mut durable = self.durable;
+        if mutation::broken(Mutation::SlotBeyondDurable) {
+            durable = self.everything();
+        }
         let slot = Slot {
             counter: self.slot_counter,
             generation: self.generation,
             state,
-            sequence: self.durable.sequence,
+            sequence: durable.sequence,
             tail: self.chain.end,
-            durable_through: self.durable.offset,
+            durable_through: durable.offset,
             checkpoint: self.checkpoint,
             opening: self.summary.opening,
             records: self.summary.records,
@@ -247,7 +266,9 @@ impl Writer {
         if recent >= CLOSING_CHECKPOINT_BYTES {
             self.write_checkpoint(now);
         }
-        self.sync()?;
+        if !mutation::broken(Mutation::UnsoundRelease) {
+            self.sync()?;
+        }
         let landed = self.land(&[&[control(FrameKind::Release, &[], now)]])?;
         if let Some(refused) = landed.refused {
             return Err(refused);

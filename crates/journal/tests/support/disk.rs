@@ -347,6 +347,11 @@ impl Storage for FaultFile {
     fn reserve(&self, bytes: u64) -> io::Result<()> {
         self.disk.call(Op::Reserve, 0, bytes, |_| self.file.reserve(bytes))
     }
+
+    #[cfg(feature = "mutations")]
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.disk.call(Op::WriteAt, len, 0, |_| self.file.truncate(len))
+    }
 }
 
 impl Disk for FaultDisk {

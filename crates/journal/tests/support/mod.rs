@@ -4,6 +4,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod held_up;
+pub(crate) mod power;
 
 use std::fs;
 use std::io::Write;

@@ -1,0 +1,399 @@
+//! The engine's view of the simulated machine: its files and its host.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use session_journal::storage::{
+    Access, Attachment, Disk, Filesystem, FolderLock, Landing, Storage,
+};
+use session_journal::{Host, Incarnation, Liveness, Owner};
+
+use crate::file::File;
+use crate::world::{Actor, World};
+
+/// Linux' number of "input/output error".
+const EIO: i32 = 5;
+/// Where the header page ends; behind it bytes never change.
+const PAGE_LEN: usize = 4096;
+
+/// The files, as one process sees them.
+#[derive(Clone, Debug)]
+pub struct SimDisk {
+    world: Arc<World>,
+    actor: Actor,
+}
+
+impl SimDisk {
+    /// The disk of one process.
+    #[must_use]
+    pub fn new(world: &Arc<World>, actor: Actor) -> Self {
+        Self { world: Arc::clone(world), actor }
+    }
+
+    fn file(&self, path: &Path, index: usize) -> Arc<dyn Storage> {
+        let (world, actor) = (Arc::clone(&self.world), self.actor);
+        let heard = world.with(|state| state.files[index].sync_errors);
+        let heard = AtomicU32::new(heard);
+        Arc::new(SimFile { world, actor, index, path: path.to_owned(), heard })
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    world: Arc<World>,
+    actor: Actor,
+    index: usize,
+    path: PathBuf,
+    /// Of so many failed syncs.
+    heard: AtomicU32,
+}
+
+impl SimFile {
+    fn failing(
+        &self,
+        what: &'static str,
+        rate: impl Fn(&crate::faults::Faults) -> u32,
+    ) -> io::Result<()> {
+        if self.world.fault(self.actor, what, rate) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        Ok(())
+    }
+
+    /// How much of a write of so many bytes takes place.
+    fn room_for(&self, len: usize) -> io::Result<usize> {
+        if self.actor == Actor::Checker {
+            return Ok(len);
+        }
+        let short = self.world.fault(self.actor, "short write", |faults| faults.short);
+        self.world.with(|state| {
+            let mut room = len;
+            if short {
+                room = 1 + state.choices.below(u32::try_from(len).unwrap_or(1)) as usize;
+            }
+            if let Some(space) = state.space {
+                if space == 0 {
+                    state.count("no space");
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                if space < room {
+                    state.count("no space");
+                }
+                room = room.min(space);
+                state.space = Some(space - room);
+            }
+            Ok(room.min(len))
+        })
+    }
+
+    /// The kernel's way of writing: page by page, seen by readers as it goes on.
+    fn write_pages(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        if self.world.with(|state| state.faults.zeros_first) {
+            let zeros = vec![0; bytes.len()];
+            self.world.with(|state| state.files[self.index].write(at, &zeros));
+            self.world.step_in_kernel(self.actor)?;
+        }
+        let mut done = 0;
+        while done < bytes.len() {
+            let end = self.world.with(|state| {
+                let file = &mut state.files[self.index];
+                let end = (file.page_end(at + done) - at).min(bytes.len());
+                file.write(at + done, &bytes[done..end]);
+                end
+            });
+            done = end;
+            if done < bytes.len() {
+                self.world.step_in_kernel(self.actor)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Storage for SimFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
+        self.world.step(self.actor, "append")?;
+        self.failing("write error", |faults| faults.write_error)?;
+        self.world.wait_for(self.actor, |state| {
+            let file = &mut state.files[self.index];
+            !std::mem::replace(&mut file.busy, true)
+        })?;
+        let written = self.room_for(bytes.len());
+        let landed = written.and_then(|written| {
+            let at = self.world.with(|state| {
+                let file = &mut state.files[self.index];
+                let at = file.len();
+                file.appends(at, &bytes[..written]);
+                at
+            });
+            if self.actor != Actor::Checker && self.world.with(|state| state.faults.paged) {
+                self.write_pages(at, &bytes[..written])?;
+            } else {
+                self.world.with(|state| state.files[self.index].write(at, &bytes[..written]));
+            }
+            self.world.with(|state| state.tell(|| format!("  {written} bytes at {at}")));
+            Ok(Landing { offset: at as u64, written })
+        });
+        self.world.with(|state| state.files[self.index].busy = false);
+        landed
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.step(self.actor, "read")?;
+        self.failing("read error", |faults| faults.read_error)?;
+        self.world.with(|state| {
+            let bytes = state.files[self.index].bytes();
+            let begin = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let end = begin.saturating_add(buffer.len()).min(bytes.len());
+            buffer[..end - begin].copy_from_slice(&bytes[begin..end]);
+            Ok(end - begin)
+        })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.world.step(self.actor, "length")?;
+        Ok(self.world.with(|state| state.files[self.index].len() as u64))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.world.step(self.actor, "sync")?;
+        if self.world.fault(self.actor, "sync error", |faults| faults.sync_error) {
+            self.world.with(|state| {
+                let state = &mut *state;
+                state.files[self.index].fail_sync(&mut state.choices);
+                state.sync_failed.push(self.index);
+            });
+        }
+        let errors = self.world.with(|state| state.files[self.index].sync_errors);
+        if self.heard.swap(errors, Ordering::Relaxed) < errors {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        let snapshot = self.world.with(|state| state.files[self.index].snapshot());
+        if self.actor != Actor::Checker && self.world.with(|state| state.faults.slow_sync) {
+            self.world.step_in_kernel(self.actor)?;
+        }
+        self.world.with(|state| state.files[self.index].sync(&snapshot));
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.world.step(self.actor, "write in place")?;
+        self.failing("write error", |faults| faults.write_error)?;
+        self.world.with(|state| {
+            let at = usize::try_from(offset).unwrap_or(usize::MAX);
+            // Damage can come between reading and writing.
+            let same = state.faults.damages || state.files[self.index].has_had(at, bytes);
+            if at + bytes.len() > PAGE_LEN && !same {
+                let until = at + bytes.len();
+                state.violated(format!("bytes {at} to {until} of a file were changed in place"));
+            }
+            state.files[self.index].write(at, bytes);
+            Ok(())
+        })
+    }
+
+    fn attachment(&self) -> io::Result<Attachment> {
+        self.world.step(self.actor, "attachment")?;
+        self.world.with(|state| {
+            Ok(match state.names.get(&self.path) {
+                Some(index) if *index == self.index => Attachment::Attached,
+                Some(_) => Attachment::Replaced,
+                None => Attachment::Gone,
+            })
+        })
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.world.step(self.actor, "reserve")?;
+        let space = self.world.with(|state| state.space);
+        match space {
+            Some(space) if (space as u64) < bytes && self.actor != Actor::Checker => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "mutations")]
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.world.step(self.actor, "truncate")?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.world.with(|state| state.files[self.index].cut(len));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct SimFolderLock(Arc<World>);
+
+impl FolderLock for SimFolderLock {}
+
+impl Drop for SimFolderLock {
+    fn drop(&mut self) {
+        self.0.with(|state| state.folder_is_locked = false);
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, _: Access) -> io::Result<Arc<dyn Storage>> {
+        self.world.step(self.actor, "open")?;
+        let index = self.world.with(|state| state.find(path))?;
+        Ok(self.file(path, index))
+    }
+
+    fn create(&self, path: &Path, content: &[u8]) -> io::Result<Arc<dyn Storage>> {
+        self.world.step(self.actor, "create")?;
+        let index = self.world.with(|state| {
+            if state.names.contains_key(path) {
+                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+            }
+            let file = File::durable(state.faults.page, content);
+            state.files.push(file);
+            let index = state.files.len() - 1;
+            state.put_name(path, index);
+            Ok(index)
+        })?;
+        Ok(self.file(path, index))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn Storage>> {
+        self.world.step(self.actor, "create")?;
+        let index = self.world.with(|state| {
+            if state.names.contains_key(path) {
+                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+            }
+            state.files.push(File::new(state.faults.page));
+            let index = state.files.len() - 1;
+            state.put_name(path, index);
+            Ok(index)
+        })?;
+        Ok(self.file(path, index))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.world.step(self.actor, "rename")?;
+        self.world.with(|state| state.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.world.step(self.actor, "remove")?;
+        self.world.with(|state| state.remove_name(path).map(drop))
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        self.world.step(self.actor, "sync folder")?;
+        if self.world.fault(self.actor, "sync error", |faults| faults.sync_error) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        self.world.with(|state| state.sync_names());
+        Ok(())
+    }
+
+    fn lock_folder(&self, _: &Path) -> io::Result<Box<dyn FolderLock>> {
+        self.world.step(self.actor, "lock folder")?;
+        self.world
+            .wait_for(self.actor, |state| !std::mem::replace(&mut state.folder_is_locked, true))?;
+        Ok(Box::new(SimFolderLock(Arc::clone(&self.world))))
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        // The one folder that there is has no entry of its own.
+        if path.extension().is_some() {
+            self.world.with(|state| state.find(path))?;
+        }
+        Ok(path.to_owned())
+    }
+
+    fn filesystem(&self, _: &Path) -> io::Result<Filesystem> {
+        Ok(Filesystem::Local)
+    }
+}
+
+/// The host, as one process sees it.
+#[derive(Clone, Debug)]
+pub struct SimHost {
+    world: Arc<World>,
+    actor: Actor,
+}
+
+impl SimHost {
+    /// The host of one process.
+    #[must_use]
+    pub fn new(world: &Arc<World>, actor: Actor) -> Self {
+        Self { world: Arc::clone(world), actor }
+    }
+}
+
+impl Host for SimHost {
+    fn now_ms(&self) -> i64 {
+        self.world.with(|state| i64::try_from(state.step).unwrap_or(i64::MAX))
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.world.with(|state| {
+            for chunk in bytes.chunks_mut(8) {
+                chunk.copy_from_slice(&state.random().to_le_bytes()[..chunk.len()]);
+            }
+        });
+        Ok(())
+    }
+
+    fn owner(&self, label: &str) -> io::Result<Owner> {
+        let mut incarnation = [0; 16];
+        self.fill_random(&mut incarnation)?;
+        let incarnation = Incarnation::from_bytes(incarnation);
+        let (pid, boot) = (self.pid(), self.world.with(|state| state.boot));
+        self.world.with(|state| state.owners.insert(incarnation, (pid, boot)));
+        Ok(Owner {
+            incarnation,
+            host: "simulated".to_owned(),
+            boot_id: u128::from(boot).to_le_bytes(),
+            pid,
+            pid_namespace: 1,
+            start_ticks: 1,
+            started_ms: 0,
+            program: "simulation".to_owned(),
+            label: label.to_owned(),
+        })
+    }
+
+    fn liveness(&self, owner: &Owner) -> Liveness {
+        self.world.with(|state| {
+            let Some((pid, boot)) = state.owners.get(&owner.incarnation).copied() else {
+                return Liveness::Gone;
+            };
+            let lives = |one: &crate::world::Process| one.pid == pid && !one.is_dead;
+            if boot != state.boot {
+                Liveness::Gone
+            } else if state.faults.foreign {
+                Liveness::Unknown
+            } else if state.processes.iter().any(lives) {
+                Liveness::Alive
+            } else {
+                Liveness::Gone
+            }
+        })
+    }
+
+    fn retire(&self, owner: &Owner) {
+        self.world.with(|state| state.owners.remove(&owner.incarnation));
+    }
+
+    fn pid(&self) -> u32 {
+        match self.actor {
+            Actor::Process(index) => self.world.with(|state| state.processes[index].pid),
+            Actor::Checker => 1,
+        }
+    }
+
+    fn pause(&self, _: Duration) {
+        let _ = self.world.step(self.actor, "pause");
+    }
+
+    fn run_aside(&self, job: Box<dyn FnOnce() + Send>) {
+        job();
+    }
+}

@@ -1,0 +1,227 @@
+//! What the processes of a run did, what they were told, and what they saw.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+use session_journal::{Appended, ErrorKind, JournalId};
+
+/// Names one record in all its attempts; the first eight bytes of its payload.
+pub(crate) type Tag = u64;
+
+/// What an append was told.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// Nothing: its process died, or is still waiting.
+    Pending,
+    Acknowledged(Vec<Appended>),
+    /// Surely not stored.
+    Refused(ErrorKind),
+    /// Refused for what came since its mark; up to this sequence.
+    Conflict(u64),
+    Unknown,
+}
+
+/// The condition of an append: nothing since this sequence, or nothing but records of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Condition {
+    pub(crate) since: u64,
+    pub(crate) but_for: Option<&'static str>,
+}
+
+/// When something began and ended, in ticks of the history, and in which epochs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) begun: u64,
+    pub(crate) begun_in: usize,
+    /// `u64::MAX` where it never ended.
+    pub(crate) ended: u64,
+    pub(crate) ended_in: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) process: usize,
+    pub(crate) journal: JournalId,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) condition: Option<Condition>,
+    pub(crate) span: Span,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) journal: JournalId,
+    pub(crate) generation: u64,
+    pub(crate) span: Span,
+}
+
+/// All records that a reader found at once.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) journal: JournalId,
+    pub(crate) list: Vec<(u64, Tag)>,
+    pub(crate) gaps: u64,
+    pub(crate) span: Span,
+}
+
+/// What is known of a journal's being there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) session: usize,
+    pub(crate) deletion_begun: bool,
+    pub(crate) deleted: bool,
+}
+
+/// What made bytes go away that programs had seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Everything that was not synced may be gone.
+    Power,
+    /// Pages whose sync had failed left the memory.
+    Eviction,
+    /// A fault destroyed what was safe.
+    Damage,
+}
+
+/// The stretch between two losses: within one, what was seen stays.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Epoch {
+    /// What was there at its beginning, by journal.
+    pub(crate) found: BTreeMap<JournalId, Vec<(u64, Tag)>>,
+    /// A claim may have been damaged by now: generations may come again.
+    pub(crate) damaged: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) views: Vec<View>,
+    pub(crate) lives: BTreeMap<JournalId, Life>,
+    pub(crate) payloads: HashMap<Tag, Bytes>,
+    pub(crate) epochs: Vec<Epoch>,
+    /// Records whose bytes, or those of their batch, were damaged.
+    pub(crate) damaged: BTreeSet<Tag>,
+    /// Records that were written, not durable, when a sync failed.
+    pub(crate) at_risk: BTreeSet<Tag>,
+    /// Records that are durable, as somebody was told.
+    pub(crate) durable: BTreeSet<Tag>,
+    /// A stranger cut a file. What was behind a torn batch, and told that it was torn, may be gone:
+    /// its frames may be taken for ones that counted (decision 1).
+    pub(crate) was_cut: bool,
+    /// The power failed. A batch that was written, not durable, with others behind it, may be there
+    /// in part then (decision 1).
+    pub(crate) power_failed: bool,
+    pub(crate) violation: Option<String>,
+    tick: u64,
+    next_tag: Tag,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        Self {
+            attempts: Vec::new(),
+            claims: Vec::new(),
+            views: Vec::new(),
+            lives: BTreeMap::new(),
+            payloads: HashMap::new(),
+            epochs: vec![Epoch::default()],
+            damaged: BTreeSet::new(),
+            at_risk: BTreeSet::new(),
+            durable: BTreeSet::new(),
+            was_cut: false,
+            power_failed: false,
+            violation: None,
+            tick: 0,
+            next_tag: 1,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> usize {
+        self.epochs.len() - 1
+    }
+
+    pub(crate) fn violated(&mut self, what: String) {
+        self.violation.get_or_insert(what);
+    }
+
+    pub(crate) fn tag(&mut self) -> Tag {
+        self.next_tag += 1;
+        self.next_tag - 1
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.tick += 1;
+        self.tick
+    }
+
+    pub(crate) fn begin(&mut self) -> Span {
+        let begun_in = self.epoch();
+        Span { begun: self.tick(), begun_in, ended: u64::MAX, ended_in: usize::MAX }
+    }
+
+    pub(crate) fn end(&mut self, span: Span) -> Span {
+        Span { ended: self.tick(), ended_in: self.epoch(), ..span }
+    }
+
+    pub(crate) fn answer(&mut self, attempt: usize, outcome: Outcome) {
+        let span = self.end(self.attempts[attempt].span);
+        let attempt = &mut self.attempts[attempt];
+        attempt.span = span;
+        if let Outcome::Acknowledged(appended) = &outcome {
+            for (tag, appended) in attempt.tags.iter().zip(appended) {
+                if appended.durable {
+                    self.durable.insert(*tag);
+                }
+            }
+        }
+        attempt.outcome = outcome;
+    }
+
+    /// Every sequence of a record that somebody was told of.
+    pub(crate) fn acknowledged(&self, journal: JournalId) -> impl Iterator<Item = (Tag, Appended)> {
+        self.attempts.iter().filter(move |attempt| attempt.journal == journal).flat_map(|attempt| {
+            let appended = match &attempt.outcome {
+                Outcome::Acknowledged(appended) => appended.as_slice(),
+                _ => &[],
+            };
+            attempt.tags.iter().copied().zip(appended.iter().copied())
+        })
+    }
+
+    /// Whether a record with this tag may be in the journal at all.
+    pub(crate) fn may_be_there(&self, journal: JournalId, tag: Tag) -> bool {
+        self.attempts.iter().any(|attempt| {
+            attempt.journal == journal
+                && attempt.tags.contains(&tag)
+                && (!matches!(attempt.outcome, Outcome::Refused(_) | Outcome::Conflict(_))
+                    || (self.was_cut && attempt.tags.len() > 1))
+        })
+    }
+
+    /// A loss took what was not durable: no later sync makes that safe.
+    pub(crate) fn lose_what_is_not_in(&mut self, journal: JournalId, list: &[(u64, Tag)]) {
+        let there = |tag: &Tag| list.iter().any(|(_, one)| one == tag);
+        let lost: Vec<Tag> =
+            self.acknowledged(journal).map(|(tag, _)| tag).filter(|tag| !there(tag)).collect();
+        self.at_risk.extend(lost);
+    }
+
+    /// A sync of a journal failed: what was written and not durable is not safe any more.
+    pub(crate) fn sync_failed(&mut self, journal: JournalId) {
+        let written: Vec<Tag> = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.journal == journal)
+            .flat_map(|attempt| attempt.tags.iter().copied())
+            .filter(|tag| !self.durable.contains(tag))
+            .collect();
+        self.at_risk.extend(written);
+    }
+}
+
+/// The kind that a record of this tag has.
+pub(crate) fn kind_of(tag: Tag) -> &'static str {
+    if tag % 3 == 0 { "note" } else { "turn" }
+}

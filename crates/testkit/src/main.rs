@@ -1,0 +1,146 @@
+//! Runs simulations: many, or one again.
+#![allow(clippy::print_stdout, reason = "a program for people")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use session_journal_testkit::{Choices, Outcome, Simulator, shrink};
+
+/// Simulations of the engine on a machine where everything goes wrong.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs one schedule for each of many seeds; stops at the first that breaks a promise.
+    Simulate {
+        /// How many.
+        #[arg(long, default_value_t = 100_000)]
+        seeds: u64,
+        /// The first of them.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// On so many threads.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// Runs the schedule of one seed again, makes it as short as it can be, and tells it.
+    Replay {
+        /// The seed.
+        seed: u64,
+        /// Tells the whole run, not the shortest one.
+        #[arg(long)]
+        whole: bool,
+        /// Puts the journals as they were at its end into this folder.
+        #[arg(long)]
+        files: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Simulate { seeds, from, threads } => simulate(from, seeds, threads),
+        Command::Replay { seed, whole, files } => replay(seed, whole, files.as_deref()),
+    }
+}
+
+fn simulate(from: u64, seeds: u64, threads: usize) -> ExitCode {
+    let begun = Instant::now();
+    let next = AtomicU64::new(from);
+    let found: Mutex<Option<(u64, String)>> = Mutex::new(None);
+    let counts: Mutex<BTreeMap<&'static str, u64>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut simulator = Simulator::default();
+                let mut own = BTreeMap::<&'static str, u64>::new();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds || found.lock().expect("no panic").is_some() {
+                        break;
+                    }
+                    let outcome = simulator.run(Choices::seeded(seed), false);
+                    for (what, count) in outcome.counts {
+                        *own.entry(what).or_default() += count;
+                    }
+                    if let Some(what) = outcome.violation {
+                        found.lock().expect("no panic").get_or_insert((seed, what));
+                    }
+                }
+                let mut all = counts.lock().expect("no panic");
+                for (what, count) in own {
+                    *all.entry(what).or_default() += count;
+                }
+            });
+        }
+    });
+    let ran = next.load(Ordering::Relaxed).min(from + seeds) - from;
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{ran} schedules in {seconds:.1} s, {:.0} a second", ran as f64 / seconds);
+    for (what, count) in counts.lock().expect("no panic").iter() {
+        println!("{count:>12}  {what}");
+    }
+    match found.into_inner().expect("no panic") {
+        None => {
+            println!("no promise was broken");
+            ExitCode::SUCCESS
+        }
+        Some((seed, what)) => {
+            println!("\nseed {seed}: {what}\n");
+            replay(seed, false, None)
+        }
+    }
+}
+
+fn replay(seed: u64, whole: bool, files: Option<&Path>) -> ExitCode {
+    let mut simulator = Simulator::default();
+    let outcome = simulator.run(Choices::seeded(seed), true);
+    let Some(what) = outcome.violation.clone() else {
+        if whole {
+            tell(&outcome);
+        }
+        println!("seed {seed} breaks no promise");
+        return ExitCode::SUCCESS;
+    };
+    if whole {
+        tell(&outcome);
+        println!("{what}");
+        keep(&outcome, files);
+    } else {
+        let decisions = outcome.choices.len();
+        let shortest = shrink(&mut simulator, outcome);
+        println!(
+            "the shortest schedule found, {} of {decisions} decisions:",
+            shortest.choices.len()
+        );
+        tell(&shortest);
+        keep(&shortest, files);
+    }
+    println!("to run it again: cargo run --release -p session-journal-testkit -- replay {seed}");
+    ExitCode::FAILURE
+}
+
+fn keep(outcome: &Outcome, folder: Option<&Path>) {
+    let Some(folder) = folder else { return };
+    for (path, bytes) in &outcome.files {
+        let path = folder.join(path.file_name().unwrap_or_default());
+        match std::fs::write(&path, bytes) {
+            Ok(()) => println!("kept: {}", path.display()),
+            Err(error) => println!("{}: {error}", path.display()),
+        }
+    }
+}
+
+fn tell(outcome: &Outcome) {
+    for line in &outcome.trace {
+        println!("{line}");
+    }
+}
