@@ -1,7 +1,7 @@
 //! Runs `checks/canary.rs` on whatever the fuzzer thinks of.
 #![no_main]
 
-#[path = "../checks/canary.rs"]
-mod canary;
+#[path = "../checks/mod.rs"]
+mod checks;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| canary::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::canary::check(bytes));

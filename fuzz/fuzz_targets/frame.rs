@@ -1,7 +1,7 @@
 //! Runs `checks/frame.rs` on whatever the fuzzer thinks of.
 #![no_main]
 
-#[path = "../checks/frame.rs"]
-mod frame;
+#[path = "../checks/mod.rs"]
+mod checks;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| frame::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::frame::check(bytes));

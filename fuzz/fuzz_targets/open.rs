@@ -1,7 +1,7 @@
 //! Runs `checks/open.rs` on whatever the fuzzer thinks of.
 #![no_main]
 
-#[path = "../checks/open.rs"]
-mod open;
+#[path = "../checks/mod.rs"]
+mod checks;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| open::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::open::check(bytes));

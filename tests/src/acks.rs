@@ -45,7 +45,11 @@ impl Acks {
 
     /// Adds the lines of another driver.
     pub fn take(&mut self, path: &Path) {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        self.take_text(&std::fs::read_to_string(path).unwrap_or_default());
+    }
+
+    /// Adds lines that a driver had said until some moment.
+    pub fn take_text(&mut self, text: &str) {
         let mut pending: Option<Vec<Spec>> = None;
         for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let said: Value = serde_json::from_str(line).expect("a driver writes whole lines");
@@ -67,6 +71,28 @@ impl Acks {
             }
         }
         self.unknown.extend(pending);
+    }
+
+    /// Adds what the shipped program said, in JSON, of lines that it was fed; it was killed perhaps.
+    /// What has no answer may be stored or not, each line for itself.
+    pub fn take_program(&mut self, ids: impl Iterator<Item = String>, answers: &Path) {
+        let text = std::fs::read_to_string(answers).unwrap_or_default();
+        let mut answers = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        for id in ids {
+            let spec = Spec { id, size: 0, keyed: true };
+            let Some(answer) = answers.next() else {
+                self.unknown.push(vec![spec]);
+                continue;
+            };
+            let answer: Value = serde_json::from_str(answer).expect("an answer is JSON");
+            self.stored.push(Stored {
+                spec,
+                sequence: answer["seq"].as_u64().expect("a sequence"),
+                generation: answer["generation"].as_u64().expect("a generation"),
+                durable: answer["durable"] == true,
+                duplicate: answer["duplicate"] == true,
+            });
+        }
     }
 
     fn acknowledge(&mut self, said: &Value, specs: Vec<Spec>) {

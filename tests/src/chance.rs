@@ -62,10 +62,16 @@ impl Chance {
     }
 }
 
+/// Whether the long versions were asked for: `SESSION_JOURNAL_LONG=1`.
+#[must_use]
+pub fn is_long() -> bool {
+    std::env::var("SESSION_JOURNAL_LONG").is_ok_and(|long| long == "1")
+}
+
 /// How many rounds to run: ten times as many where `SESSION_JOURNAL_LONG=1` is set.
 #[must_use]
 pub fn rounds(usual: u64) -> u64 {
-    let long = std::env::var("SESSION_JOURNAL_LONG").is_ok_and(|long| long == "1");
+    let long = is_long();
     let rounds = if long { usual * 10 } else { usual };
     say(&format!("{rounds} rounds{}", if long { " (long)" } else { "" }));
     rounds

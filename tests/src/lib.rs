@@ -7,17 +7,27 @@
 #![allow(clippy::missing_panics_doc, reason = "a helper of tests panics where a test fails")]
 
 mod acks;
+mod ballast;
 mod chance;
 mod child;
+mod image;
 mod mount;
+mod namespace;
 mod place;
+mod program;
 mod spec;
+mod storm;
 mod truth;
 
 pub use acks::{Acks, Stored};
-pub use chance::{Chance, rounds, say, skip};
+pub use ballast::Ballast;
+pub use chance::{Chance, is_long, rounds, say, skip};
 pub use child::{Driver, Shell, WATCHDOG, serve_command, wait_until};
+pub use image::{Backing, FileSystem};
 pub use mount::{Mount, is_root};
+pub use namespace::{NAMESPACE, has_namespaces};
 pub use place::Place;
-pub use spec::{Spec, id_of, is_sound};
-pub use truth::{agree, holds, names_in, openings, scan};
+pub use program::Program;
+pub use spec::{Spec, id_of, is_sound, line_of};
+pub use storm::{Figures, Storm, journal_of, says_of};
+pub use truth::{agree, goes_on, holds, in_order, lost, names_in, openings, owners, scan};

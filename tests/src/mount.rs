@@ -13,17 +13,32 @@ pub fn is_root() -> bool {
 #[derive(Debug)]
 pub struct Mount(PathBuf);
 
+// Where mounting is not allowed, the error says why in words.
+#[allow(clippy::missing_errors_doc, reason = "they have one sentence")]
 impl Mount {
-    /// Mounts a small file system in memory; where that is not allowed, says why.
-    ///
-    /// # Errors
-    /// The reason in words.
+    /// Mounts a small file system in memory.
     pub fn tmpfs(at: &Path, bytes: u64) -> Result<Self, String> {
+        let size = format!("size={bytes},mode=0700");
+        Self::new(&["-t", "tmpfs", "-o", &size, "session-journal-test"], at)
+    }
+
+    /// Mounts the file system in an image, on a loop device that goes with it.
+    pub fn image(image: &Path, at: &Path) -> Result<Self, String> {
+        Self::new(&["-o", "loop", &image.to_string_lossy()], at)
+    }
+
+    /// Mounts two folders of one file system over each other; a third one is overlayfs' own.
+    pub fn overlay(lower: &Path, upper: &Path, work: &Path, at: &Path) -> Result<Self, String> {
+        let [lower, upper, work] = [lower, upper, work].map(|path| path.display().to_string());
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        Self::new(&["-t", "overlay", "-o", &options, "session-journal-test"], at)
+    }
+
+    fn new(options: &[&str], at: &Path) -> Result<Self, String> {
         if !is_root() {
             return Err("mounting needs root".to_owned());
         }
-        let size = format!("size={bytes},mode=0700");
-        run(&["-t", "tmpfs", "-o", &size, "session-journal-test"], at)?;
+        run(options, at)?;
         Ok(Self(at.to_owned()))
     }
 
@@ -34,9 +49,6 @@ impl Mount {
     }
 
     /// From now on nothing can be written there; nobody may have a file open for writing.
-    ///
-    /// # Errors
-    /// What `mount` said.
     pub fn make_read_only(&self) -> Result<(), String> {
         run(&["-o", "remount,ro"], &self.0)
     }
@@ -53,7 +65,12 @@ fn run(options: &[&str], at: &Path) -> Result<(), String> {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Lazily: a child that is being killed may still be there.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).stderr(Stdio::null()).status();
+        let unmount = |how: &[&str]| {
+            Command::new("umount").args(how).arg(&self.0).stderr(Stdio::null()).status()
+        };
+        if !unmount(&[]).is_ok_and(|status| status.success()) {
+            // A child that is being killed may still be there.
+            let _ = unmount(&["--lazy"]);
+        }
     }
 }

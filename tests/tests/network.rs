@@ -2,7 +2,9 @@
 #![allow(missing_docs, reason = "test names are sentences")]
 
 use session_journal::{ErrorKind, Journal, Options, SessionName, Store, StoreOptions};
-use session_journal_tests::{Mount, Place, Spec, agree, is_root, names_in, skip, wait_until};
+use session_journal_tests::{
+    Mount, Place, Program, Spec, agree, is_root, names_in, skip, wait_until,
+};
 
 const DRIVER: &str = env!("CARGO_BIN_EXE_driver");
 
@@ -44,6 +46,9 @@ fn a_fuse_mount_can_be_read_and_is_refused_for_writing() {
     let store = Store::open(&at, StoreOptions::default()).unwrap();
     let refused = store.open_session_blocking(&name).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::UnsupportedFilesystem, "{refused}");
+
+    let (done, _, errors) = Program::beside(DRIVER).run(&["claim", "--takeover=always"], &there);
+    assert!(!done && errors.contains("[unsupported-filesystem]"), "{errors}");
 
     // Who allows it gets as far as the file system lets him: this one cannot be written.
     let options = Options { allow_any_filesystem: true, ..Options::default() };

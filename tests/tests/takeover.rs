@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use session_journal::{OpenReason, verify};
 use session_journal_tests::{
-    Acks, Chance, Driver, Place, Shell, Spec, agree, holds, id_of, is_root, openings, rounds, say,
-    skip, wait_until,
+    Acks, Chance, Driver, NAMESPACE, Place, Shell, Spec, agree, has_namespaces, holds, id_of,
+    openings, rounds, say, skip, wait_until,
 };
 
 const DRIVER: &str = env!("CARGO_BIN_EXE_driver");
@@ -161,18 +161,6 @@ fn a_released_journal_opens_for_who_never_takes_over() {
     a.must("close");
     let (_b, opened) = Driver::serve(DRIVER, path, "--takeover never");
     assert_eq!(opened["reason"], "released", "{opened}");
-}
-
-const NAMESPACE: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
-
-fn has_namespaces() -> bool {
-    let status =
-        std::process::Command::new(NAMESPACE[0]).args(&NAMESPACE[1..]).arg("true").status();
-    let allowed = is_root() && status.is_ok_and(|status| status.success());
-    if !allowed {
-        skip("pid namespaces need root and unshare(1)");
-    }
-    allowed
 }
 
 /// A4, I1: in two containers every owner has pid 1. Nobody takes a living one for its own dead

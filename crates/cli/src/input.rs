@@ -1,6 +1,6 @@
 //! Standard input as lines, read on a thread of its own so that a signal need not wait for it.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
@@ -35,6 +35,23 @@ pub(crate) fn lines(stop: &Stop, bytes_max: u64) -> io::Result<Receiver<Event>> 
     let read = move || read(BufReader::with_capacity(CHUNK_BYTES, io::stdin()), bytes_max, &events);
     thread::Builder::new().name("input".to_owned()).spawn(read)?;
     Ok(receiver)
+}
+
+/// The lines of some input, read in pieces of so many bytes, up to its end or to a line that is too
+/// long; whether that is why they end.
+pub(crate) fn all_lines(
+    input: impl Read,
+    piece: usize,
+    bytes_max: u64,
+) -> io::Result<(Vec<Vec<u8>>, bool)> {
+    let mut input = BufReader::with_capacity(piece, input);
+    let (mut begun, mut all) = (Vec::new(), Vec::new());
+    loop {
+        match chunk(&mut input, &mut begun, bytes_max)? {
+            Event::Lines(lines) => all.extend(lines),
+            event => return Ok((all, matches!(event, Event::TooLong))),
+        }
+    }
 }
 
 fn read(mut input: impl BufRead, bytes_max: u64, events: &SyncSender<Event>) {
@@ -88,15 +105,8 @@ mod tests {
     use super::*;
 
     fn events(input: &[u8], capacity: usize, bytes_max: u64) -> (Vec<Vec<u8>>, &'static str) {
-        let mut input = BufReader::with_capacity(capacity, input);
-        let (mut begun, mut all) = (Vec::new(), Vec::new());
-        loop {
-            match chunk(&mut input, &mut begun, bytes_max).expect("reads") {
-                Event::Lines(lines) => all.extend(lines),
-                Event::TooLong => return (all, "too long"),
-                _ => return (all, "end"),
-            }
-        }
+        let (lines, is_too_long) = all_lines(input, capacity, bytes_max).expect("reads");
+        (lines, if is_too_long { "too long" } else { "end" })
     }
 
     #[test]

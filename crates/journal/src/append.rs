@@ -100,7 +100,8 @@ impl Writer {
 
     fn is_durable(&self, appended: Appended) -> bool {
         let early = appended.duplicate && mutation::broken(Mutation::DuplicateBeforeSync);
-        early || appended.offset.get() < self.durable.offset
+        // Nor is the file's name durable before this owner has synced the folder (H16).
+        early || (appended.offset.get() < self.durable.offset && self.name_is_durable())
     }
 
     /// The first record with this key, where the journal holds it.

@@ -89,9 +89,7 @@ impl Chain {
     /// reach the disk in any order: another release proves nothing.
     pub(crate) fn is_soundly_released(&self) -> bool {
         self.last.is_some_and(|last| {
-            last.kind == FrameKind::Release
-                && (last.durable_through == last.offset
-                    || mutation::broken(Mutation::UnsoundRelease))
+            last.kind == FrameKind::Release && last.durable_through == last.offset
         })
     }
 

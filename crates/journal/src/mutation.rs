@@ -95,12 +95,14 @@ const TABLE: [(Mutation, &str, &str); 35] = [
     (
         Mutation::NoSecondLook,
         "no-second-look",
-        "H1: whoever claimed does not look for a higher generation behind its claim",
+        "H1: whoever claimed does not look for a higher generation behind its claim, nor behind \
+         its settling",
     ),
     (
         Mutation::EveryClaimWins,
         "every-claim-wins",
-        "I6: a claim goes on although another one took the same generation first",
+        "I6: a claim goes on although another one took the same generation first, and may have \
+         opened it",
     ),
     (
         Mutation::UnsyncedClaim,
@@ -189,8 +191,7 @@ const TABLE: [(Mutation, &str, &str); 35] = [
     (
         Mutation::UnsoundRelease,
         "unsound-release",
-        "H13: a release is written before what stands before it was synced, and believed \
-         although it does not name its own offset",
+        "H13: a release says that what stands before it was synced, and is written before that is",
     ),
     (
         Mutation::SlotBeyondDurable,

@@ -468,8 +468,19 @@ fn take(look: &mut Look, reason: OpenReason, owner: &Owner, options: &Options) -
     if !(released && mutation::broken(Mutation::UnsyncedClaim)) {
         file.sync().map_err(|e| Error::io(&path, "sync the claim in", e))?;
     }
-    let unverified =
-        [Mutation::UnverifiedSettling, Mutation::IncompleteIsDead, Mutation::NoSettling];
+    // Nor one that takes the name of a compacted file, whose owner may not have synced the folder:
+    // the file before it would come back, and give the same generation away.
+    if look.located.identity.compactions > 0 {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let synced = options.disk.sync_folder(folder);
+        synced.map_err(|e| Error::io(&path, "sync the folder of", e))?;
+    }
+    let unverified = [
+        Mutation::UnverifiedSettling,
+        Mutation::IncompleteIsDead,
+        Mutation::NoSettling,
+        Mutation::NoSecondLook,
+    ];
     if !unverified.into_iter().any(mutation::broken) {
         match look.again(&claim)? {
             Again::Same => {}
@@ -497,8 +508,10 @@ fn has_won(survey: &Survey, claim: &Claim, owner: &Owner) -> bool {
     if standing.generation > claim.generation {
         return mutation::broken(Mutation::NoSecondLook);
     }
-    let is_first = standing.claim == Some((claim.at, owner.incarnation))
-        || mutation::broken(Mutation::EveryClaimWins);
+    if mutation::broken(Mutation::EveryClaimWins) {
+        return standing.generation == claim.generation;
+    }
+    let is_first = standing.claim == Some((claim.at, owner.incarnation));
     // Where damage hid what this claim replaces, another one may have opened the same generation.
     let is_open = survey.chain.generation() >= claim.generation;
     standing.generation == claim.generation && is_first && !is_open

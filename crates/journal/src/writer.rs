@@ -21,6 +21,7 @@ use crate::format::{FrameHeader, FrameKind, HEADER_LEN, Identity, Meta, OpeningB
 use crate::handles::Lease;
 use crate::identity::Owner;
 use crate::index::{Index, Source};
+use crate::locate::locate;
 use crate::mutation::{self, Mutation};
 use crate::options::Options;
 use crate::position::Generation;
@@ -403,7 +404,7 @@ impl Writer {
             time_ms: draft.time_ms,
             // A release says of everything before it that it is synced; `release` made it so.
             durable_through: match draft.kind {
-                FrameKind::Release if !mutation::broken(Mutation::UnsoundRelease) => place.offset,
+                FrameKind::Release => place.offset,
                 _ => self.durable.offset,
             },
         };
@@ -512,6 +513,12 @@ impl Writer {
     fn was_displaced(&mut self, our_end: u64) -> Result<bool> {
         self.verify_last_frame()?;
         let mut seen = self.look_again()?;
+        // Damage may have taken the frames of whoever displaced us; its slot is somewhere else.
+        let slot_generation = locate(&self.source.file, self.path())?.slot_generation;
+        let unread = [Mutation::ScanFromTail, Mutation::NoReread].into_iter().any(mutation::broken);
+        if seen.standing.generation < slot_generation && !unread {
+            seen.standing = Standing { generation: slot_generation, ..Standing::default() };
+        }
         let tail = self.tail;
         let ours = FrameHeader::decode(&self.buffer, &self.source.codec).ok();
         if ours.is_some()

@@ -90,13 +90,20 @@ fn the_sound_engine_keeps_its_promises_in_every_schedule() {
 #[test]
 #[allow(clippy::print_stdout, reason = "the table, where it is asked for")]
 fn every_mutation_breaks_a_promise_in_its_schedules() {
+    let mut harmless = Vec::new();
     for mutation in Mutation::ALL {
         for (nth, schedule) in schedules(mutation).iter().enumerate() {
             let broken = mutation::with(Some(mutation), schedule);
             println!("{:<26} {broken:?}", mutation.name());
-            assert!(broken.is_err(), "{} broke nothing in schedule {nth}", mutation.name());
+            if broken.is_ok() {
+                harmless.push((mutation.name(), nth));
+            }
         }
     }
+    assert!(
+        harmless.is_empty(),
+        "they broke nothing, in the schedules of these places: {harmless:?}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use session_journal::{JournalId, Record};
 
-use crate::history::{History, Loss, Outcome, Tag};
+use crate::history::{History, Loss, Tag};
 use crate::linear;
 
 /// What is at the path of a session.
@@ -51,8 +51,7 @@ pub(crate) fn sound(history: &History, id: JournalId, list: &[(u64, Tag)]) -> Re
         let there = attempt.tags.iter().filter(|tag| seen.contains(tag)).count();
         let damaged =
             history.was_cut || attempt.tags.iter().any(|tag| history.damaged.contains(tag));
-        let written = matches!(attempt.outcome, Outcome::Acknowledged(_))
-            && !attempt.tags.iter().all(|tag| history.durable.contains(tag));
+        let written = !attempt.tags.iter().all(|tag| history.durable.contains(tag));
         let at_risk = attempt.tags.iter().any(|tag| history.at_risk.contains(tag));
         let excused = damaged || (written && (history.power_failed || at_risk));
         attempt.journal == id && !excused && there > 0 && there < attempt.tags.len()

@@ -120,6 +120,12 @@ impl Client {
     // ---- owning ----------------------------------------------------------------------------------
 
     fn open(&mut self, session: usize) {
+        self.shared.world.with(|state| state.processes[self.process].opens = true);
+        self.open_now(session);
+        self.shared.world.with(|state| state.processes[self.process].opens = false);
+    }
+
+    fn open_now(&mut self, session: usize) {
         let span = self.begin("open", session);
         self.holds[session].journal = None;
         let polite = self.shared.workload.polite;
@@ -386,13 +392,12 @@ impl Client {
         condition: Option<Condition>,
     ) {
         let span = self.begin(what, session);
-        let process = self.process;
         let Some(journal) = &mut self.holds[session].journal else { return };
         let attempt = {
             let mut history = self.shared.history.borrow_mut();
             let (journal, tags) = (journal.id(), tags.to_vec());
             let outcome = Outcome::Pending;
-            history.attempts.push(Attempt { process, journal, tags, condition, span, outcome });
+            history.attempts.push(Attempt { journal, tags, condition, span, outcome });
             history.attempts.len() - 1
         };
         let answer = match records {
@@ -431,7 +436,7 @@ impl Client {
                         Outcome::Unknown
                     }
                     Cause::Conflict { last, .. } => Outcome::Conflict(last.get()),
-                    _ => Outcome::Refused(error.kind()),
+                    _ => Outcome::Refused,
                 }
             }
         };
@@ -442,12 +447,9 @@ impl Client {
 
     fn read(&mut self, session: usize) {
         let span = self.begin("read", session);
-        // A reader that began before damage may know of records whose numbers were used again.
-        let (epoch, damaged) = {
-            let history = self.shared.history.borrow();
-            (history.epoch(), history.epochs[history.epoch()].damaged)
-        };
-        if damaged && self.holds[session].reader_epoch != epoch {
+        // A reader that began before a loss may know of records whose numbers were used again.
+        let epoch = self.shared.history.borrow().epoch();
+        if self.holds[session].reader_epoch != epoch {
             self.holds[session].reader = None;
         }
         if self.holds[session].reader.is_none() || self.shared.choose(|c| c.once_in(3)) {
@@ -492,8 +494,7 @@ impl Client {
                 history.violated(format!("process {} reads: {what}", self.process));
             }
             let span = history.end(span);
-            let Seen { list, gaps } = seen;
-            history.views.push(View { journal: id, list, gaps, span });
+            history.views.push(View { journal: id, list: seen.list, span });
         }
     }
 }

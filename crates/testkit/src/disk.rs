@@ -21,7 +21,7 @@ const PAGE_LEN: usize = 4096;
 
 /// The files, as one process sees them.
 #[derive(Clone, Debug)]
-pub struct SimDisk {
+pub(crate) struct SimDisk {
     world: Arc<World>,
     actor: Actor,
 }
@@ -29,7 +29,7 @@ pub struct SimDisk {
 impl SimDisk {
     /// The disk of one process.
     #[must_use]
-    pub fn new(world: &Arc<World>, actor: Actor) -> Self {
+    pub(crate) fn new(world: &Arc<World>, actor: Actor) -> Self {
         Self { world: Arc::clone(world), actor }
     }
 
@@ -288,7 +288,7 @@ impl Disk for SimDisk {
         if self.world.fault(self.actor, "sync error", |faults| faults.sync_error) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
-        self.world.with(|state| state.sync_names());
+        self.world.with(crate::world::State::sync_names);
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl Disk for SimDisk {
 
 /// The host, as one process sees it.
 #[derive(Clone, Debug)]
-pub struct SimHost {
+pub(crate) struct SimHost {
     world: Arc<World>,
     actor: Actor,
 }
@@ -322,7 +322,7 @@ pub struct SimHost {
 impl SimHost {
     /// The host of one process.
     #[must_use]
-    pub fn new(world: &Arc<World>, actor: Actor) -> Self {
+    pub(crate) fn new(world: &Arc<World>, actor: Actor) -> Self {
         Self { world: Arc::clone(world), actor }
     }
 }

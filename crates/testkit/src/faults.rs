@@ -5,94 +5,80 @@ use crate::choices::Choices;
 
 /// How often each kind of fault comes: once in so many chances for it, zero for never.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
+#[allow(clippy::struct_excessive_bools, reason = "each is a kind of fault, drawn by itself")]
+pub(crate) struct Faults {
     /// A process is killed. Chances: its steps.
-    pub kill: u32,
+    pub(crate) kill: u32,
     /// A process is stopped, and continued later. Chances: its steps.
-    pub stop: u32,
+    pub(crate) stop: u32,
     /// The power fails for the whole machine. Chances: steps.
-    pub power: u32,
+    pub(crate) power: u32,
     /// A write is cut short by a signal or a limit. Chances: writes.
-    pub short: u32,
+    pub(crate) short: u32,
     /// The disk is full, and has room again later. Chances: steps.
-    pub no_space: u32,
+    pub(crate) no_space: u32,
     /// A write, read or sync fails with EIO. Chances: each of them.
-    pub write_error: u32,
-    #[allow(missing_docs, reason = "as above")]
-    pub read_error: u32,
-    #[allow(missing_docs, reason = "as above")]
-    pub sync_error: u32,
+    pub(crate) write_error: u32,
+    pub(crate) read_error: u32,
+    pub(crate) sync_error: u32,
     /// Pages whose sync failed leave the memory: what was last on the disk is read. Chances: steps.
-    pub evict: u32,
+    pub(crate) evict: u32,
     /// The system writes some pages back by itself. Chances: steps.
-    pub write_back: u32,
+    pub(crate) write_back: u32,
     /// A bit is flipped in a frame. Chances: steps.
-    pub flip: u32,
+    pub(crate) flip: u32,
     /// A block is zeroed. Chances: steps.
-    pub zero: u32,
+    pub(crate) zero: u32,
     /// A stranger cuts the file. Chances: steps.
-    pub cut: u32,
+    pub(crate) cut: u32,
     /// Some fault destroys, or has destroyed, bytes that were safe.
-    pub damages: bool,
+    pub(crate) damages: bool,
     /// Damage hits the header page, and nothing else: with an opening gone too, nothing would tell
     /// the salt any more (H17).
-    pub header: bool,
+    pub(crate) header: bool,
     /// A header slot is lost, or comes back as it was earlier. Chances: steps.
-    pub slot: u32,
+    pub(crate) slot: u32,
     /// A frame becomes visible page by page while it is written.
-    pub paged: bool,
+    pub(crate) paged: bool,
     /// … and its length before its bytes (kernels before January 2024, review H20).
-    pub zeros_first: bool,
+    pub(crate) zeros_first: bool,
     /// A sync takes a while, and covers what was there when it began.
-    pub slow_sync: bool,
+    pub(crate) slow_sync: bool,
     /// Owners' processes cannot be looked at from one another (containers).
-    pub foreign: bool,
+    pub(crate) foreign: bool,
     /// Bytes of a page of the simulated system.
-    pub page: usize,
+    pub(crate) page: usize,
 }
 
 /// What the processes of a run do.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a kind of operation, drawn by itself")]
-pub struct Workload {
+pub(crate) struct Workload {
     /// How many there are.
-    pub processes: usize,
+    pub(crate) processes: usize,
     /// How many sessions they share.
-    pub sessions: usize,
+    pub(crate) sessions: usize,
     /// How many operations each of them has.
-    pub operations: u32,
+    pub(crate) operations: u32,
     /// The scheduler changes to another process once in so many steps.
-    pub switch: u32,
+    pub(crate) switch: u32,
     /// The size of the stretches between checkpoints, in bytes.
-    pub checkpoint_bytes: u64,
+    pub(crate) checkpoint_bytes: u64,
     /// The kinds of operations.
-    pub batches: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub keys: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub conditions: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub written: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub large: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub quotes: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub closes: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub drops: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub compactions: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub deletions: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub readers: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub polite: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub full_scans: bool,
-    #[allow(missing_docs, reason = "as above")]
-    pub no_auto_repair: bool,
+    pub(crate) batches: bool,
+    pub(crate) keys: bool,
+    pub(crate) conditions: bool,
+    pub(crate) written: bool,
+    pub(crate) large: bool,
+    pub(crate) quotes: bool,
+    pub(crate) closes: bool,
+    pub(crate) drops: bool,
+    pub(crate) compactions: bool,
+    pub(crate) deletions: bool,
+    pub(crate) readers: bool,
+    pub(crate) polite: bool,
+    pub(crate) full_scans: bool,
+    pub(crate) no_auto_repair: bool,
 }
 
 fn rate(choices: &mut Choices, on_once_in: u32, rates: &[u32]) -> u32 {
@@ -101,7 +87,7 @@ fn rate(choices: &mut Choices, on_once_in: u32, rates: &[u32]) -> u32 {
 
 impl Faults {
     /// Draws them.
-    pub fn draw(choices: &mut Choices) -> Self {
+    pub(crate) fn draw(choices: &mut Choices) -> Self {
         let often = &[64, 24, 8];
         let rare = &[400, 150, 50];
         let damages = choices.once_in(4);
@@ -133,14 +119,14 @@ impl Faults {
     }
 
     /// No byte that was safe is destroyed from now on.
-    pub fn no_more_damage(&mut self) {
+    pub(crate) fn no_more_damage(&mut self) {
         (self.flip, self.zero, self.cut) = (0, 0, 0);
     }
 }
 
 impl Workload {
     /// Draws it.
-    pub fn draw(choices: &mut Choices) -> Self {
+    pub(crate) fn draw(choices: &mut Choices) -> Self {
         let mut maybe = |n| choices.once_in(n);
         let kinds = [2, 2, 2, 2, 3, 4, 2, 2, 3, 6, 2, 2, 4, 8].map(&mut maybe);
         let [

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
-use session_journal::{Appended, ErrorKind, JournalId};
+use session_journal::{Appended, JournalId};
 
 /// Names one record in all its attempts; the first eight bytes of its payload.
 pub(crate) type Tag = u64;
@@ -15,7 +15,7 @@ pub(crate) enum Outcome {
     Pending,
     Acknowledged(Vec<Appended>),
     /// Surely not stored.
-    Refused(ErrorKind),
+    Refused,
     /// Refused for what came since its mark; up to this sequence.
     Conflict(u64),
     Unknown,
@@ -40,7 +40,6 @@ pub(crate) struct Span {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
-    pub(crate) process: usize,
     pub(crate) journal: JournalId,
     pub(crate) tags: Vec<Tag>,
     pub(crate) condition: Option<Condition>,
@@ -60,7 +59,6 @@ pub(crate) struct Claim {
 pub(crate) struct View {
     pub(crate) journal: JournalId,
     pub(crate) list: Vec<(u64, Tag)>,
-    pub(crate) gaps: u64,
     pub(crate) span: Span,
 }
 
@@ -195,7 +193,7 @@ impl History {
         self.attempts.iter().any(|attempt| {
             attempt.journal == journal
                 && attempt.tags.contains(&tag)
-                && (!matches!(attempt.outcome, Outcome::Refused(_) | Outcome::Conflict(_))
+                && (!matches!(attempt.outcome, Outcome::Refused | Outcome::Conflict(_))
                     || (self.was_cut && attempt.tags.len() > 1))
         })
     }
@@ -223,5 +221,5 @@ impl History {
 
 /// The kind that a record of this tag has.
 pub(crate) fn kind_of(tag: Tag) -> &'static str {
-    if tag % 3 == 0 { "note" } else { "turn" }
+    if tag.is_multiple_of(3) { "note" } else { "turn" }
 }

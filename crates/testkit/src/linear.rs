@@ -196,7 +196,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
             Outcome::Pending | Outcome::Unknown => true,
             // One that a loss took may come back: somebody who had read it writes it again, settling.
             Outcome::Acknowledged(_) => attempt.span.ended_in != epoch,
-            Outcome::Refused(_) | Outcome::Conflict(_) => false,
+            Outcome::Refused | Outcome::Conflict(_) => false,
         };
         let may_follow = within(&attempt.span) || attempt.span.begun_in <= epoch;
         let is_new = attempt.tags.iter().all(|tag| !answered.contains(tag));

@@ -32,6 +32,16 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         threads: usize,
     },
+    /// Breaks the engine in one way after the other, and tells how many seeds it takes to notice.
+    #[cfg(feature = "mutations")]
+    Mutations {
+        /// So many seeds at most for each.
+        #[arg(long, default_value_t = 200_000)]
+        seeds: u64,
+        /// Only this one.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Runs the schedule of one seed again, makes it as short as it can be, and tells it.
     Replay {
         /// The seed.
@@ -45,9 +55,14 @@ enum Command {
     },
 }
 
+#[cfg(feature = "mutations")]
+mod mutations;
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Simulate { seeds, from, threads } => simulate(from, seeds, threads),
+        #[cfg(feature = "mutations")]
+        Command::Mutations { seeds, only } => mutations::all(seeds, only.as_deref()),
         Command::Replay { seed, whole, files } => replay(seed, whole, files.as_deref()),
     }
 }
@@ -83,8 +98,9 @@ fn simulate(from: u64, seeds: u64, threads: usize) -> ExitCode {
         }
     });
     let ran = next.load(Ordering::Relaxed).min(from + seeds) - from;
-    let seconds = begun.elapsed().as_secs_f64();
-    println!("{ran} schedules in {seconds:.1} s, {:.0} a second", ran as f64 / seconds);
+    let millis = begun.elapsed().as_millis().max(1);
+    let rate = u128::from(ran) * 1000 / millis;
+    println!("{ran} schedules in {} s, {rate} a second", millis / 1000);
     for (what, count) in counts.lock().expect("no panic").iter() {
         println!("{count:>12}  {what}");
     }

@@ -16,7 +16,7 @@ use crate::client::{Client, Shared, look, recognise};
 use crate::disk::SimDisk;
 use crate::faults::{Faults, Workload};
 use crate::fiber::{Fiber, Turn};
-use crate::history::{Epoch, History, Loss, Tag};
+use crate::history::{Epoch, History, Loss, Tag, View};
 use crate::world::{Actor, Process, World};
 
 /// A run that takes so many steps is ended by killing everybody: something may spin.
@@ -52,7 +52,7 @@ impl Simulator {
             self.fibers.push(Fiber::new());
         }
         let mut run = Run::new(choices, faults, workload, told, &mut self.fibers);
-        let violation = run.to_the_end().err();
+        let violation = run.go_to_the_end().err();
         run.end(violation)
     }
 }
@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
     fn start(&mut self, process: usize) {
         self.shared.world.with(|state| {
             let pid = u32::try_from(state.random() % 1_000_000).unwrap_or(1) + 2;
-            state.processes[process] = Process { pid, boot: state.boot, ..Process::default() };
+            state.processes[process] = Process { pid, ..Process::default() };
         });
         let (shared, left) = (self.shared.clone(), Rc::clone(&self.left[process]));
         self.fibers[process].give(Box::new(move || {
@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
         }));
     }
 
-    fn to_the_end(&mut self) -> Result<(), String> {
+    fn go_to_the_end(&mut self) -> Result<(), String> {
         while self.fibers.iter().any(Fiber::is_busy) {
             let step = self.shared.world.with(|state| {
                 state.step += 1;
@@ -292,7 +292,18 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// One of several processes is opening. One that reads bytes, is stopped right there, and settles
+    /// them long after another one has opened without them, brings them back: nothing keeps it from
+    /// that (docs/testing.md), so no byte goes away meanwhile.
+    fn somebody_opens(&self) -> bool {
+        let opens = || self.shared.world.with(|state| state.processes.iter().any(|one| one.opens));
+        self.fibers.len() > 1 && opens()
+    }
+
     fn evict(&mut self) -> Result<(), String> {
+        if self.somebody_opens() {
+            return Ok(());
+        }
         let changed = self.shared.world.with(|state| {
             let evicted: Vec<_> = state.files.iter_mut().map(crate::file::File::evict).collect();
             evicted.iter().any(Option::is_some)
@@ -315,6 +326,9 @@ impl<'a> Run<'a> {
 
     /// The file of some session, and its length, where there is something to damage.
     fn victim(&self) -> Option<(usize, usize)> {
+        if self.somebody_opens() {
+            return None;
+        }
         let sessions = u32::try_from(self.shared.workload.sessions).unwrap_or(1);
         self.shared.world.with(|state| {
             let session = state.choices.below(sessions) as usize;
@@ -466,7 +480,7 @@ impl<'a> Run<'a> {
                 let mut history = self.shared.history.borrow_mut();
                 let span = history.begin();
                 let span = history.end(span);
-                let view = crate::history::View { journal: id, list, gaps, span };
+                let view = View { journal: id, list, span };
                 history.views.push(view);
             }
         }
@@ -520,7 +534,13 @@ impl<'a> Run<'a> {
             });
             let found: Vec<u64> = records.collect();
             let before: Vec<u64> = list.iter().map(|(sequence, _)| *sequence).collect();
-            if !found.starts_with(&before) || found.last() != Some(&appended.sequence.get()) {
+            // A compaction that was begun before the damage is finished: its copy may have more.
+            let kept = if damaged {
+                before.iter().all(|sequence| found.contains(sequence))
+            } else {
+                found.starts_with(&before)
+            };
+            if !kept || found.last() != Some(&appended.sequence.get()) {
                 return Err(format!("an opening changed what is read: {before:?}, then {found:?}"));
             }
         }

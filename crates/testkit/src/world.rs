@@ -15,11 +15,11 @@ use crate::file::File;
 
 /// The machine, shared by everything that runs on it.
 #[derive(Debug)]
-pub struct World(Mutex<State>);
+pub(crate) struct World(Mutex<State>);
 
 /// Who acts: a process, or the checker, for whom nothing goes wrong and no time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
+pub(crate) enum Actor {
     /// A process.
     Process(usize),
     /// The checker.
@@ -28,14 +28,16 @@ pub enum Actor {
 
 /// A process.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub(crate) struct Process {
     pub(crate) pid: u32,
-    pub(crate) boot: u64,
     pub(crate) is_dead: bool,
     /// Stopped until this step.
     pub(crate) stopped_until: u64,
     /// It waits for a lock that another one has.
     pub(crate) waits: bool,
+    /// It is opening a journal.
+    pub(crate) opens: bool,
     /// Within a system call, where a stop does not reach it.
     pub(crate) in_kernel: bool,
 }

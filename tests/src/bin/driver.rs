@@ -4,6 +4,7 @@
 //! `driver append PATH` appends batches of random records until it is killed or refused.
 //! `driver serve PATH` opens and does what the lines of its input say.
 //! `driver follow PATH` says every record as it comes.
+//! `driver storm FOLDER` fights for journals until it is killed.
 //! `driver churn FOLDER` creates, compacts and deletes journals until it is killed.
 //! `driver many FOLDER` has thousands of sessions open at once.
 //! `driver fork PATH` uses its handle in a forked child.
@@ -27,6 +28,8 @@ mod many;
 mod said;
 #[path = "../driver/serve.rs"]
 mod serve;
+#[path = "../driver/storm.rs"]
+mod storm;
 
 use std::process::ExitCode;
 
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     match flags.command.as_str() {
         "append" => append::run(&flags),
         "serve" => serve::run(&flags),
+        "storm" => storm::run(&flags),
         "follow" => follow::run(&flags),
         "churn" => churn::run(&flags),
         "many" => many::run(&flags),

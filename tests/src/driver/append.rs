@@ -16,6 +16,7 @@ pub(crate) fn run(flags: &Flags) -> ExitCode {
     let size = usize::try_from(flags.number("size", 20 << 10)).expect("a size");
     let shape = (flags.number("batch", 5), size);
     let pause = Duration::from_micros(flags.number("pause", 0));
+    let lies = flags.get("lies") == Some("yes");
     let alternating = flags.get("durability") == Some("alternating");
 
     wait_for_gate(flags);
@@ -38,7 +39,13 @@ pub(crate) fn run(flags: &Flags) -> ExitCode {
         mouth.will_try(&batch);
         let options = AppendOptions { durability, ..AppendOptions::default() };
         match journal.append_all(&records, &options) {
-            Ok(answers) => mouth.stored(&answers),
+            Ok(mut answers) => {
+                // For a test of a test: what is only written is called durable.
+                for answer in &mut answers {
+                    answer.durable |= lies;
+                }
+                mouth.stored(&answers);
+            }
             Err(error) => {
                 mouth.refused(&error);
                 // There may be room soon; and what became unknown is told of at the next append.

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use session_journal::{Appended, Cause, Error, Generation, Journal, Owner};
@@ -16,11 +17,17 @@ pub(crate) struct Mouth(File);
 impl Mouth {
     /// The file of `--ack`, or the standard output.
     pub(crate) fn of(flags: &Flags) -> Self {
-        let file = match flags.get("ack") {
-            Some(path) => OpenOptions::new().append(true).create(true).open(path),
-            // Not buffered, and not opened anew: that is another user's pipe perhaps.
-            None => std::io::stdout().as_fd().try_clone_to_owned().map(File::from),
-        };
+        if let Some(path) = flags.get("ack") {
+            return Self::at(path.as_ref());
+        }
+        // Not buffered, and not opened anew: that is another user's pipe perhaps.
+        let output = std::io::stdout().as_fd().try_clone_to_owned();
+        Self(output.expect("a place to speak").into())
+    }
+
+    /// This file.
+    pub(crate) fn at(path: &Path) -> Self {
+        let file = OpenOptions::new().append(true).create(true).open(path);
         Self(file.expect("a place to speak"))
     }
 

@@ -4,6 +4,7 @@
 //! What is waiting already is synced together, and acknowledged when that sync is done.
 
 use std::fs::{DirBuilder, File};
+use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -82,6 +83,23 @@ enum OnFenced {
     Fail,
     /// Take it back, and append again what was not stored
     Reclaim,
+}
+
+impl Args {
+    /// The records of some input, read in pieces of so many bytes.
+    pub(crate) fn records(
+        &self,
+        input: impl Read,
+        piece: usize,
+    ) -> Result<Vec<NewRecord>, Failure> {
+        let limit = Options::RECORD_BYTES_DEFAULT;
+        let lines = input::all_lines(input, piece, limit).map_err(|error| unreadable(&error))?;
+        let (lines, is_too_long) = lines;
+        if is_too_long {
+            return Err(too_long(lines.len() as u64 + 1, limit));
+        }
+        lines.into_iter().zip(1..).map(|(line, number)| record(self, line, number)).collect()
+    }
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {

@@ -7,9 +7,11 @@ use tracing::{error, warn};
 
 use super::{DurableThrough, Writer, control};
 use crate::background::BackgroundSync;
+use crate::chain::Chain;
 use crate::error::{Cause, Error, Result};
 use crate::format::{Checkpoint, FrameHeader, FrameKind, HEADER_LEN, Slot, SlotState, slot_offset};
 use crate::mutation::{self, Mutation};
+use crate::scan::Step;
 use crate::storage::Attachment;
 
 /// How long a written append may go unacquainted with what happened to the file's name.
@@ -20,6 +22,11 @@ const CLOSING_CHECKPOINT_BYTES: u64 = 64 << 10;
 const FAR_BEHIND: u64 = 16;
 
 impl Writer {
+    /// Whether this owner has synced the folder.
+    pub(crate) fn name_is_durable(&self) -> bool {
+        self.folder_synced
+    }
+
     /// Makes everything durable that is in the chain. Says so only where the file is still the one
     /// at its path.
     pub(crate) fn sync(&mut self) -> Result<()> {
@@ -123,7 +130,7 @@ impl Writer {
                     return Err(self.shortened(self.tail, len));
                 }
                 self.verify_frame(self.witness)?;
-                self.verify_last_frame()?;
+                self.verify_frame(self.chain.last)?;
                 self.witness = self.chain.last;
                 return Ok(());
             }
@@ -141,8 +148,22 @@ impl Writer {
         Err(self.finish(error))
     }
 
+    /// The last frame still stands where it was written, to its last byte: where a stranger cut it,
+    /// others may have written within it, and whoever reads on behind it would not see them.
     pub(super) fn verify_last_frame(&mut self) -> Result<()> {
-        self.verify_frame(self.chain.last)
+        self.verify_frame(self.chain.last)?;
+        let Some(last) = self.chain.last else { return Ok(()) };
+        let record = u64::from(last.kind == FrameKind::Record);
+        let chain = Chain::before(last.offset, last.sequence.saturating_sub(record));
+        let mut scanner = self.source.scanner(chain, last.end());
+        let is_whole = match scanner.step()? {
+            Step::Frame(frame) => frame.header == last,
+            Step::Claim(_) | Step::End(_) => false,
+        };
+        if is_whole || mutation::broken(Mutation::SkipLandingCheck) {
+            return Ok(());
+        }
+        Err(self.shortened(self.tail, last.offset))
     }
 
     /// The frame still stands where it was written.

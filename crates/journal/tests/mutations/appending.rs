@@ -4,12 +4,10 @@ use session_journal::format::FrameKind;
 use session_journal::{AppendOptions, ErrorKind, Expect, NewRecord, Options, Reader, Sequence};
 
 use super::Outcome;
-use super::told::{Told, claim_only, must, owned, taker};
+use super::told::{Told, claim_only, must, owned, take_without_slot, taker};
 use crate::support::disk::{EIO, Op};
 use crate::support::power::PowerDisk;
-use crate::support::{
-    Bench, damage, expecting, last_frame, options_on, record, scribble, take_over,
-};
+use crate::support::{Bench, damage, expecting, last_frame, options_on, record, scribble};
 
 /// Bytes that nobody knows come in right before the next append.
 fn displace(bench: &Bench) {
@@ -51,7 +49,7 @@ pub(crate) fn a_claim_and_an_opening_seen_by_halves() -> Outcome {
     });
     let (path, disk) = (bench.path.clone(), bench.disk.clone());
     bench.disk.after(Op::Append, 2, move || {
-        drop(take_over(&path, "taker"));
+        drop(take_without_slot(&path));
         disk.show_up_to(Some(last_frame(&path, FrameKind::Opening).offset + 40));
     });
     for nth in [2, 3] {
@@ -71,7 +69,7 @@ pub(crate) fn a_takeover_that_was_read_as_zeros() -> Outcome {
     let (path, disk) = (bench.path.clone(), bench.disk.clone());
     bench.disk.after(Op::Append, 1, move || {
         let start = std::fs::metadata(&path).unwrap().len();
-        drop(take_over(&path, "taker"));
+        drop(take_without_slot(&path));
         disk.blank(Some(start..std::fs::metadata(&path).unwrap().len()));
     });
     let disk = bench.disk.clone();

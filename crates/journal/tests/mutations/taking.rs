@@ -25,9 +25,13 @@ pub(crate) fn a_takeover_right_before_a_claim() -> Outcome {
     overtaken(|bench, hook| bench.disk.before(Op::Append, 1, hook))
 }
 
-/// I7: the claimer has won, and looked; the next generation is whole before its opening.
+/// I7: the claimer has won, and takes the file's length for its last look behind settling; the next
+/// generation is whole before its opening.
 pub(crate) fn a_takeover_between_a_claim_and_its_opening() -> Outcome {
-    overtaken(|bench, hook| bench.disk.before(Op::Sync, 1, hook))
+    overtaken(|bench, hook| {
+        let disk = bench.disk.clone();
+        bench.disk.after(Op::Sync, 1, move || disk.after(Op::Len, 1, hook));
+    })
 }
 
 /// A claimer that is overtaken at some point. Both append, if they may.

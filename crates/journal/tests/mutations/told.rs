@@ -8,7 +8,7 @@ use session_journal::{AppendOptions, ErrorKind, Journal, NewRecord, Options, Rea
 
 use super::Outcome;
 use crate::support::disk::{EIO, FaultDisk, Op};
-use crate::support::{Bench, by_force, frames, options_on, record, take_over, text};
+use crate::support::{Bench, by_force, frames, options_on, record, text};
 
 /// What appends were told so far. What was refused must not be there; what is unknown may be.
 #[derive(Debug, Default)]
@@ -70,7 +70,17 @@ pub(crate) type Other = Arc<Mutex<Option<Journal>>>;
 pub(crate) fn taker(bench: &Bench) -> (Other, impl FnOnce() + Send + use<>) {
     let other = Other::default();
     let (kept, path) = (Arc::clone(&other), bench.path.clone());
-    (other, move || *kept.lock().unwrap() = Some(take_over(&path, "taker")))
+    (other, move || *kept.lock().unwrap() = Some(take_without_slot(&path)))
+}
+
+/// Takes the journal, whoever holds it, and fails to write its slot: a slot is a hint, and nothing
+/// may rest on it.
+pub(crate) fn take_without_slot(path: &Path) -> Journal {
+    let disk = FaultDisk::new();
+    let fails = disk.clone();
+    disk.after(Op::Append, 2, move || fails.fail(Op::WriteAt, 1, EIO));
+    let options = Options { disk: options_on(&disk).disk, ..by_force("taker") };
+    Journal::open(path, &options).unwrap()
 }
 
 pub(crate) fn took(other: &Other) -> Journal {
