@@ -344,7 +344,10 @@ impl Look {
         if again.standing.generation > claim.generation {
             self.survey.standing = again.standing;
             Ok(Again::TakenOver)
-        } else if same && again.chain == self.survey.chain {
+        } else if same
+            && again.chain == self.survey.chain
+            && again.standing.generation == claim.generation
+        {
             Ok(Again::Same)
         } else {
             Ok(Again::Changed)

@@ -514,7 +514,8 @@ impl Writer {
         self.verify_last_frame()?;
         let mut seen = self.look_again()?;
         // Damage may have taken the frames of whoever displaced us; its slot is somewhere else.
-        let slot_generation = locate(&self.source.file, self.path())?.slot_generation;
+        let located = locate(&self.source.file, self.path());
+        let slot_generation = located.map_or(0, |located| located.slot_generation);
         let unread = [Mutation::ScanFromTail, Mutation::NoReread].into_iter().any(mutation::broken);
         if seen.standing.generation < slot_generation && !unread {
             seen.standing = Standing { generation: slot_generation, ..Standing::default() };

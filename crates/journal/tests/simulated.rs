@@ -5,15 +5,21 @@ mod support;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use session_journal::format::{FrameKind, HEADER_LEN, PAGE_LEN};
 use session_journal::storage::{Access, Disk, LocalDisk};
-use session_journal::{AppendOptions, ErrorKind, Journal, NewRecord, Options, Takeover, verify};
-use support::disk::{EIO, Op};
+use session_journal::{
+    AppendOptions, Durability, ErrorKind, Journal, NewRecord, Options, Takeover, verify,
+};
+use support::disk::{EIO, FaultDisk, Op};
 use support::power::PowerDisk;
-use support::{Bench, cut, damage, frames, last_frame, lazily, overwrite, record, take_over};
+use support::{
+    Bench, by_force, cut, damage, frames, last_frame, lazily, options_on, overwrite, record,
+    take_over,
+};
 
 /// A journal on a disk that can lose power. Nothing is synced besides what was asked for.
 struct Machine {
@@ -143,6 +149,55 @@ fn a_record_that_leaves_the_memory_before_it_is_settled_was_never_there() {
     assert_eq!(bench.texts(), ["one", "once"]);
 }
 
+/// D2, H16: who created the journal never synced its folder. The next owner is asked for a key that is
+/// there already, and answered that the record is durable: power took the file's very name, and with
+/// it what had been acknowledged.
+#[test]
+fn a_duplicate_is_durable_only_once_the_name_of_its_file_is() {
+    let machine = Machine { bench: Bench::new(), disk: PowerDisk::default() };
+    let mut creator = machine.bench.create_with(&machine.options());
+    let keyed = record("once").key("key");
+    creator.append(&keyed).unwrap();
+    drop(creator);
+    let options = Options { durability: Durability::Durable, ..machine.options() };
+    let mut next = Journal::open(machine.path(), &options).unwrap();
+    let again = next.append(&keyed).unwrap();
+    assert!(again.duplicate && again.durable, "{again:?}");
+    drop(next);
+    machine.disk.lose_power();
+    assert!(machine.path().exists(), "power took the name of what was called durable");
+    assert_eq!(machine.bench.texts(), ["once"]);
+}
+
+/// H11, H15: a compaction was stopped between its rename and the sync of the folder. Another owner
+/// opens the new file, and power brings the old one back: it gave the same generation away again, and
+/// whoever tells owners apart by it took one for the other.
+#[test]
+fn a_generation_of_a_compacted_file_is_owned_once_though_power_takes_its_name() {
+    let machine = Machine { bench: Bench::new(), disk: PowerDisk::default() };
+    let mut journal = machine.bench.create();
+    append(&mut journal, &["one"]);
+    machine.bench.disk.die_at(Op::Rename, 1);
+    assert!(journal.compact().is_err());
+    drop(journal);
+    let names = machine.bench.names();
+    let successor = names.iter().find(|name| *name != "a.journal").unwrap();
+    let successor = machine.bench.folder().join(successor);
+    // Both files are on the medium, and the rename is not.
+    for path in [&successor, machine.path()] {
+        drop(machine.disk.open(path, Access::Read).unwrap());
+    }
+    machine.disk.rename(&successor, machine.path()).unwrap();
+
+    let owner = machine.open().unwrap();
+    let owned = owner.generation();
+    drop(owner);
+    machine.disk.lose_power();
+    let next = machine.open().unwrap().generation();
+    assert!(next > owned, "generation {next} was given away, {owned} is owned already");
+    assert_eq!(machine.bench.texts(), ["one"]);
+}
+
 // ---- damage ----------------------------------------------------------------------------------
 
 /// Decision 1, D3, J1: the disk was full in the middle of a batch, which was refused. Others write where
@@ -190,6 +245,81 @@ fn an_owner_whose_last_record_was_cut_acknowledges_nothing_behind_an_opening() {
     assert!(matches!(refused, ErrorKind::Fenced | ErrorKind::Shortened), "{refused:?}");
     append(&mut new, &["three"]);
     assert_eq!(bench.texts(), ["one", "two", "three"]);
+}
+
+/// B12: a stranger cuts the file within the body of an owner's last record, another owner opens there
+/// and appends beyond the place where that record ended; its slots are lost. The first one found its
+/// header as it was, read on behind its end, saw nobody, and acknowledged what no reader sees.
+#[test]
+fn an_owner_whose_last_record_others_write_in_acknowledges_nothing() {
+    let bench = Bench::new();
+    let mut old = bench.create();
+    append(&mut old, &["one", "two", &"3".repeat(4000)]);
+    let page = bench.bytes()[..usize::try_from(PAGE_LEN).unwrap()].to_vec();
+    let third = last_frame(&bench.path, FrameKind::Record);
+    cut(&bench.path, third.offset + HEADER_LEN as u64 + 20);
+    let (mut new, across) = (bench.take_over("new"), "4".repeat(8000));
+    append(&mut new, &[&across]);
+    overwrite(&bench.path, 0, &page);
+    assert!(last_frame(&bench.path, FrameKind::Record).offset < third.end());
+    assert!(third.end() < bench.len(), "what the first owner appends is displaced");
+
+    assert_eq!(old.append(&record("late")).unwrap_err().kind(), ErrorKind::Shortened);
+    append(&mut new, &["last"]);
+    assert_eq!(bench.texts(), ["one", "two", &across, "last"]);
+}
+
+/// B12: damage takes the claim of a new owner, and everything behind it, before the old one looks.
+/// That one saw nobody and appended on: readers saw its record in the place of a lost one that had been
+/// acknowledged. The slot of the new owner stands somewhere else, and tells.
+#[test]
+fn an_owner_whose_successor_was_zeroed_is_fenced_by_the_slot() {
+    let bench = Bench::new();
+    let mut old = bench.create();
+    append(&mut old, &["one"]);
+    append(&mut bench.take_over("new"), &["two"]);
+    let (claim, _) =
+        frames(&bench.path).into_iter().rfind(|(_, one)| one.kind == FrameKind::Claim).unwrap();
+    overwrite(&bench.path, claim, &vec![0; usize::try_from(bench.len() - claim).unwrap()]);
+    assert_eq!(old.append(&record("late")).unwrap_err().kind(), ErrorKind::Fenced);
+    assert!(!support::with_gaps(&bench.path).contains(&Some("late".to_owned())));
+}
+
+/// I6: two claim the same generation, the first one wins and opens it, and damage takes its claim
+/// before the second one looks. The second claim seemed to be the first: a generation had two owners.
+#[test]
+fn a_generation_that_is_open_is_not_won_because_its_claim_was_damaged() {
+    let bench = Bench::new();
+    drop(bench.create());
+    let (at_opening, is_there) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let first = FaultDisk::new();
+    first.before(Op::Append, 2, move || {
+        at_opening.send(()).unwrap();
+        wait.recv().unwrap();
+    });
+    let (owned, winner) = mpsc::channel();
+    let path = bench.path.clone();
+    bench.disk.before(Op::Append, 1, move || {
+        thread::spawn(move || {
+            let takeover = Takeover::Always;
+            let opened = Journal::open(&path, &Options { takeover, ..options_on(&first) });
+            owned.send(opened.unwrap()).unwrap();
+        });
+        is_there.recv().unwrap();
+    });
+    let (path, (kept, won)) = (bench.path.clone(), mpsc::channel());
+    bench.disk.after(Op::Append, 1, move || {
+        go.send(()).unwrap();
+        kept.send(winner.recv().unwrap()).unwrap();
+        let (claim, _) =
+            frames(&path).into_iter().find(|(_, one)| one.kind == FrameKind::Claim).unwrap();
+        damage(&path, claim + 20);
+    });
+    let options = Options { disk: bench.options().disk, ..by_force("second") };
+    let second = Journal::open(&bench.path, &options).map(|journal| journal.generation());
+    let first = won.recv().unwrap().generation();
+    assert_ne!(second.ok(), Some(first), "both own it");
 }
 
 /// D3: a compaction died behind its seal, its copy is gone, the seal was taken back, and the

@@ -3,7 +3,7 @@
 use crate::frame::{Author, Kind};
 use crate::model::Protocol;
 use crate::mutation::Mutation;
-use crate::process::{Draft, Phase};
+use crate::process::{Draft, Phase, Purpose};
 use crate::scan::{Begin, Chain, Standing, scan};
 use crate::world::World;
 
@@ -57,7 +57,7 @@ impl Protocol {
             } else {
                 world.end(id);
             }
-        } else if matches!(draft, Draft::Seal(_)) && self.breaks(Mutation::FloatingSeal) {
+        } else if draft == Draft::Seal(Purpose::Replace) && self.breaks(Mutation::FloatingSeal) {
             world.seal_floated(id, draft);
         } else if at == process.tail || self.breaks(Mutation::SkipLandingCheck) {
             self.landed(world, id, draft, written, whole);
@@ -134,13 +134,14 @@ impl Protocol {
             ..Begin::default()
         };
         let seen = scan(&file.cells, begin, self.mutation);
-        if seen.standing.generation > process.generation
-            && !self.breaks(Mutation::AcceptOlderGeneration)
-        {
+        // Damage may have taken the frames of whoever displaced us; its slot is somewhere else.
+        let slot = file.slot.map_or(0, |slot| slot.generation);
+        let current = seen.standing.generation.max(seen.highest).max(slot);
+        let goes_on = self.breaks(Mutation::AcceptOlderGeneration);
+        if current > process.generation && !goes_on {
             return world.fenced(id, draft);
         }
         let foreign = !seen.frames.is_empty();
-        let goes_on = self.breaks(Mutation::AcceptOlderGeneration);
         if (foreign && !goes_on) || seen.examined < process.tail {
             // Poisoned, or shortened: nobody can say what became of it.
             world.forsake_copy(id, draft);
@@ -199,7 +200,7 @@ impl World {
                 && last.author.attempt == process.attempt
         };
         if seen.chain.last.is_some_and(ours) {
-            self.process_mut(id).phase = Phase::Sealed(purpose, true);
+            self.process_mut(id).phase = Phase::Sealed(purpose, false);
         } else {
             self.drop_copy();
             self.end(id);

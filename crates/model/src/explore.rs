@@ -1,6 +1,5 @@
 //! Exploring one configuration, and what came of it.
 
-use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ pub struct Outcome {
     /// How long it took.
     pub took: Duration,
     /// Properties that do not hold, each with a way to a state where it does not.
-    pub failed: BTreeMap<&'static str, Vec<Action>>,
+    pub failed: Vec<(&'static str, Vec<Action>)>,
     /// What was never reached.
     pub unreached: Vec<&'static str>,
 }
@@ -35,8 +34,8 @@ impl Outcome {
     /// The property that failed with the shortest way there.
     #[must_use]
     pub fn shortest(&self) -> Option<(&'static str, &[Action])> {
-        let failed = self.failed.iter().map(|(name, way)| (*name, way.as_slice()));
-        failed.min_by_key(|(_, way)| way.len())
+        let (name, way) = self.failed.iter().min_by_key(|(_, way)| way.len())?;
+        Some((name, way))
     }
 }
 
@@ -49,23 +48,34 @@ pub fn explore(bounds: Bounds) -> Outcome {
     outcome(protocol, began, &builder.spawn_dfs().join())
 }
 
-/// Explores breadth first until a property fails, so the way there is a shortest one.
+/// Explores breadth first until a property fails, and then whether one fails on a shorter way: what
+/// is left is a shortest one.
 #[must_use]
 pub fn break_rule(bounds: Bounds, mutation: Mutation) -> Outcome {
     let (began, protocol) = (Instant::now(), Protocol { bounds, mutation: Some(mutation) });
-    let builder = protocol.checker().finish_when(HasDiscoveries::AnyFailures);
-    outcome(protocol, began, &builder.spawn_bfs().join())
+    let builder = || protocol.checker().finish_when(HasDiscoveries::AnyFailures);
+    let mut found = outcome(protocol, began, &builder().spawn_bfs().join());
+    while let Some((_, way)) = found.shortest() {
+        // Depth counts states: one more than the events between them.
+        let shorter = builder().target_max_depth(way.len() + 1).spawn_bfs().join();
+        let shorter = outcome(protocol, began, &shorter);
+        if shorter.failed.is_empty() {
+            break;
+        }
+        found = shorter;
+    }
+    found
 }
 
 fn outcome(protocol: Protocol, began: Instant, checker: &impl Checker<Protocol>) -> Outcome {
     let mut discoveries = checker.discoveries();
-    let mut failed = BTreeMap::new();
+    let mut failed = Vec::new();
     let mut unreached = Vec::new();
     for property in protocol.properties() {
         match (property.expectation, discoveries.remove(property.name)) {
             (Expectation::Sometimes, None) => unreached.push(property.name),
             (Expectation::Always, Some(way)) => {
-                failed.insert(property.name, way.into_actions());
+                failed.push((property.name, way.into_actions()));
             }
             _ => {}
         }

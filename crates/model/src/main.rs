@@ -67,9 +67,9 @@ fn describe(bounds: &Bounds) -> String {
         (bounds.lost_successors, "lost successors"),
         (bounds.power_losses, "power losses"),
         (bounds.failing_syncs, "failing syncs"),
-        (if bounds.cells < u8::MAX { bounds.cells } else { 0 }, "cells at most"),
+        (if bounds.cells < u8::MAX { bounds.cells } else { 0 }, "cells"),
     ];
-    let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} {n}"));
     let flags = flags.iter().filter(|(on, _)| *on > 0).map(|(_, what)| (*what).to_owned());
     counts.chain(flags).collect::<Vec<_>>().join(", ")
 }

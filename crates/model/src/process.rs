@@ -9,8 +9,9 @@ use crate::scan::{Chain, Standing};
 /// What a seal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
-    /// A compacted file takes the place of this one.
-    Replace,
+    /// A compacted file takes the place of this one. The number tells it from a generation, which
+    /// stands in its place where seals float.
+    Replace = 100,
     /// The journal goes.
     Delete,
 }
@@ -180,7 +181,7 @@ impl Process {
         match draft {
             Draft::Claim => vec![Frame { body: self.replaces, ..frame }],
             Draft::Release => vec![Frame { durable_through: frame.offset, ..frame }],
-            Draft::Seal(_) if mutation == Some(Mutation::FloatingSeal) => {
+            Draft::Seal(Purpose::Replace) if mutation == Some(Mutation::FloatingSeal) => {
                 vec![Frame { body: self.replaces, ..frame }]
             }
             Draft::Seal(purpose) => vec![Frame { body: purpose as u8, ..frame }],

@@ -156,6 +156,9 @@ pub struct Seen {
     pub won: Vec<(u8, Author)>,
     /// The highest durable-through of any chain frame.
     pub durable_through: u8,
+    /// The highest generation of any frame in its place, in the chain or not: whoever wrote it owned
+    /// the journal.
+    pub highest: u8,
     /// A frame was accepted behind a claim that had taken a higher generation.
     pub overtaken: bool,
 }
@@ -188,6 +191,7 @@ pub fn scan(cells: &[Cell], begin: Begin, mutation: Option<Mutation>) -> Seen {
             frames: Vec::new(),
             won: Vec::new(),
             durable_through: 0,
+            highest: 0,
             overtaken: false,
         },
     };
@@ -232,12 +236,12 @@ impl Scanner<'_> {
                 if self.claim(at, &frame, slot_generation) {
                     return at + frame.len();
                 }
-            } else if let Some(placed) = self.in_place(at, &frame)
-                && self.batch_counts(&placed)
-                && self.seen.chain.admits(&placed, self.mutation)
-            {
-                self.accept(placed);
-                return placed.end();
+            } else if let Some(placed) = self.in_place(at, &frame) {
+                self.seen.highest = self.seen.highest.max(placed.generation);
+                if self.batch_counts(&placed) && self.seen.chain.admits(&placed, self.mutation) {
+                    self.accept(placed);
+                    return placed.end();
+                }
             }
         }
         if frame.kind != Kind::Claim {
@@ -256,11 +260,14 @@ impl Scanner<'_> {
 
     /// The frame as one that stands here, where it may.
     fn in_place(&self, at: u8, frame: &Frame) -> Option<Frame> {
-        let floats = self.breaks(Mutation::AcceptMisplaced)
-            || (self.breaks(Mutation::FloatingSeal)
-                && frame.kind == Kind::Seal
-                && frame.body == self.seen.standing.generation);
-        (frame.offset == at || floats).then_some(Frame { offset: at, ..*frame })
+        let seal = self.breaks(Mutation::FloatingSeal)
+            && frame.kind == Kind::Seal
+            && frame.body == self.seen.standing.generation;
+        if seal {
+            return Some(Frame { offset: at, sequence: self.seen.chain.sequence(), ..*frame });
+        }
+        let placed = frame.offset == at || self.breaks(Mutation::AcceptMisplaced);
+        placed.then_some(Frame { offset: at, ..*frame })
     }
 
     /// Takes note of a sound claim; false where it does not count as one.
@@ -330,14 +337,20 @@ impl Scanner<'_> {
     /// Whether a batch that is not whole was in the chain of whoever wrote the next sound frame
     /// behind it (decision 1).
     fn was_whole(&self, of: &Frame) -> bool {
-        let mut highest = of.sequence;
+        let (mut highest, mut last) = (of.sequence, of.offset);
         for at in of.end()..len(self.cells) {
             let Some(frame) = self.frame_at(at) else { continue };
             if is_of_batch(&frame, of) {
                 highest = highest.max(frame.sequence);
+                last = at;
             } else if frame.kind != Kind::Claim && frame.generation >= of.generation {
-                return frame.previous >= of.batch_first()
-                    && frame.sequence - u8::from(frame.is_record()) >= highest;
+                let unused = frame.sequence - u8::from(frame.is_record()) >= highest;
+                let had = if frame.batch_first() < of.batch_end() {
+                    frame.previous == last
+                } else {
+                    frame.previous >= last
+                };
+                return unused && had;
             }
         }
         of.batch_end() <= self.durable.0 && highest <= self.durable.1

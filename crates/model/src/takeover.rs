@@ -31,8 +31,7 @@ impl Protocol {
         process.slot = slot;
         process.phase = Phase::Looked;
         if let Some(seal) = seen.chain.last.filter(|last| last.kind == Kind::Seal) {
-            let deletes =
-                seal.body == Purpose::Delete as u8 && !self.breaks(Mutation::FloatingSeal);
+            let deletes = seal.body == Purpose::Delete as u8;
             let purpose = if deletes { Purpose::Delete } else { Purpose::Replace };
             process.phase = Phase::Sealed(purpose, false);
         } else if self.breaks(Mutation::TruncateTornTail) && seen.chain.end < seen.examined {
@@ -130,7 +129,7 @@ impl Protocol {
 
     fn is_still_there(&self, world: &World, id: u8, claim: u8) -> bool {
         let (process, file) = (world.process(id), world.file_of(id));
-        if self.breaks(Mutation::UnverifiedSettling) || self.breaks(Mutation::SkipSettling) {
+        if self.breaks(Mutation::UnverifiedSettling) {
             return true;
         }
         let surveyed = |chain: Chain| {
