@@ -178,11 +178,9 @@ impl Survey {
                     self.accounted = self.chain.end;
                 }
                 Step::Claim(claim) => {
-                    // A slot that is ahead of every frame is evidence like a frame, at the end that
-                    // its owner had then: it had read every claim before that, and was not fenced.
+                    // A slot that is ahead of every frame is evidence like a frame.
                     if standing.generation < self.slot_generation
                         && claim.body.replaces == self.slot_generation
-                        && claim.at >= self.slot_tail()
                     {
                         standing =
                             Standing { generation: self.slot_generation, ..Standing::default() };
@@ -205,11 +203,6 @@ impl Survey {
         }
         self.standing = standing;
         self.find_owner()
-    }
-
-    fn slot_tail(&self) -> u64 {
-        let of_slot = self.slot.as_ref().filter(|slot| slot.generation == self.slot_generation);
-        of_slot.map_or(0, |slot| slot.tail)
     }
 
     fn slot_standing(&self) -> Standing {

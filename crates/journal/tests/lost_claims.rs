@@ -1,6 +1,5 @@
 //! Claims that others have built on, and that were lost before they were durable: their sync failed,
-//! or power went. What the exhaustive model found (`crates/model`: `SlotRevivesClaim`,
-//! `UnverifiedClaim`), on files.
+//! or power went. What the exhaustive model found (`crates/model`: `UnverifiedClaim`), on a file.
 
 mod support;
 
@@ -8,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use session_journal::format::{FrameKind, PAGE_LEN};
-use session_journal::{ErrorKind, Journal, Options, Takeover};
+use session_journal::{ErrorKind, Journal, Options};
 use support::disk::{EIO, FaultDisk, Op};
 use support::{Bench, by_force, cut, frames, last_frame, options_on, overwrite, record};
 
@@ -45,28 +44,6 @@ fn reads_until_settling() -> u64 {
     let calls = bench.disk.calls();
     let settles = calls.iter().position(|call| call.op == Op::WriteAt).unwrap();
     calls[..settles].iter().filter(|call| call.op == Op::ReadAt).count() as u64
-}
-
-/// B12, I6: a claim that was void when the journal was opened behind it stays void. Else who takes
-/// over would replace a generation that the owner knows nothing of, and would not fence it.
-#[test]
-fn a_claim_whose_base_was_lost_does_not_come_to_life_behind_a_later_owner() {
-    let bench = Bench::new();
-    drop(bench.create());
-    let base = claim_and_go(&bench.path);
-    claim_and_go(&bench.path);
-    lose(&bench.path, &base);
-    let mut owner = Journal::open(&bench.path, &by_force("owner")).unwrap();
-    assert_eq!(owner.generation().get(), 2, "the claim of 3 replaces one that is not there");
-
-    // It appends between the claim and the opening of who takes over.
-    let (said, hear) = std::sync::mpsc::channel();
-    let append = move || said.send(owner.append(&record("late"))).unwrap();
-    bench.disk.before(Op::Append, 2, append);
-    let options = Options { takeover: Takeover::Always, ..bench.options() };
-    let taken = Journal::open(&bench.path, &options);
-    assert_eq!(hear.recv().unwrap().unwrap_err().kind(), ErrorKind::Fenced);
-    assert_eq!(taken.unwrap().generation().get(), 3);
 }
 
 /// I8, H9, H11: behind a sound release too, what a claim counts by is made durable with it.
