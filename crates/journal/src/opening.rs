@@ -344,10 +344,7 @@ impl Look {
         if again.standing.generation > claim.generation {
             self.survey.standing = again.standing;
             Ok(Again::TakenOver)
-        } else if same
-            && again.chain == self.survey.chain
-            && again.standing.generation == claim.generation
-        {
+        } else if same && again.chain == self.survey.chain {
             Ok(Again::Same)
         } else {
             Ok(Again::Changed)
