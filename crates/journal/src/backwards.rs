@@ -140,12 +140,19 @@ impl GapBackwards {
             && self.next < self.behind
             && let Some((header, body)) = read_frame(&*file, &path, &codec, self.next)?
             && (header.is_alone() || self.is_known_whole(&header))
+            && !self.something_may_be_between(&header)
         {
             self.next = header.previous;
             return Ok(Some((header, body)));
         }
         self.read_forwards()?;
         if self.found.is_empty() { Ok(None) } else { self.frame_before() }
+    }
+
+    /// Records are missing behind this frame, and there are bytes in which they may stand: the writer of
+    /// the next frame had not seen them, and an opener that had has written them again since.
+    fn something_may_be_between(&self, header: &FrameHeader) -> bool {
+        header.sequence < self.expected && header.end() < self.behind
     }
 
     /// A frame that a later one of the chain points at was in the chain; so was its batch.

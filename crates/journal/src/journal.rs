@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::append::Batch;
+use crate::creating;
 use crate::error::Result;
 use crate::identity::{JournalId, Owner};
 use crate::name::SessionName;
@@ -36,7 +37,7 @@ impl Journal {
     /// `AlreadyExists` where the path is taken, and nothing is changed; of two processes that
     /// create one path at once, one gets this. `UnsupportedFilesystem`, `NoSpace`, `NotFound`, `Io`.
     pub fn create(path: impl AsRef<Path>, name: &SessionName, options: &Options) -> Result<Self> {
-        let (writer, opening) = opening::create(path.as_ref(), name, options)?;
+        let (writer, opening) = creating::create(path.as_ref(), name, options)?;
         Ok(Self { writer, opening })
     }
 

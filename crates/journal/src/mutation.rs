@@ -27,6 +27,10 @@ pub enum Mutation {
     UnsyncedClaim,
     NoSettling,
     UnverifiedSettling,
+    UnnamedSettling,
+    PendingForgotten,
+    UnverifiedClaim,
+    SlotRevivesClaim,
     #[cfg(feature = "mutations")]
     TruncateTornTail,
     ReuseSequenceAfterLoss,
@@ -61,7 +65,7 @@ pub enum Mutation {
 
 /// Every mutation in its order: its name, and which rule it breaks.
 #[cfg(feature = "mutations")]
-const TABLE: [(Mutation, &str, &str); 35] = [
+const TABLE: [(Mutation, &str, &str); 39] = [
     (
         Mutation::TailIsFileLength,
         "tail-is-file-length",
@@ -119,6 +123,29 @@ const TABLE: [(Mutation, &str, &str); 35] = [
         Mutation::UnverifiedSettling,
         "unverified-settling",
         "H9: an opener does not look whether what it settled is what it had surveyed",
+    ),
+    (
+        Mutation::UnnamedSettling,
+        "unnamed-settling",
+        "I13: an opener settles behind a claim that is not durable, or does not name the chain that \
+         it settles",
+    ),
+    (
+        Mutation::PendingForgotten,
+        "pending-forgotten",
+        "I13: records that a claimer had read, who may be about to settle them, count as never \
+         written once they are gone",
+    ),
+    (
+        Mutation::UnverifiedClaim,
+        "unverified-claim",
+        "I8: an opener does not look whether its claim still took the generation once it is durable",
+    ),
+    (
+        Mutation::SlotRevivesClaim,
+        "slot-revives-claim",
+        "I6: a claim that was void to a later owner counts once a slot knows the generation that it \
+         replaces",
     ),
     (
         Mutation::TruncateTornTail,

@@ -22,7 +22,7 @@ use crate::identity::Owner;
 use crate::index::{Index, Source};
 use crate::locate::locate;
 use crate::mutation::{self, Mutation};
-use crate::opening::{BLANK, alone, path_bytes};
+use crate::opening::path_bytes;
 use crate::options::Options;
 use crate::scan::{ChainFrame, Scanner, Step};
 use crate::storage::{Access, Attachment, Storage};
@@ -186,9 +186,9 @@ impl Writer {
             || mutation::broken(Mutation::BlindUnlink)
         {
             disk.remove(path).map_err(io("remove"))?;
-            disk.sync_folder(folder).map_err(io("sync the folder of"))?;
         }
-        Ok(())
+        // Who was faster may have failed to make it durable.
+        disk.sync_folder(folder).map_err(io("sync the folder of"))
     }
 
     /// Appends a seal at the tail, durable.
@@ -290,7 +290,7 @@ impl Copy {
         self.buffer = encode_page(&self.identity, &slot, &self.target.codec);
         let identity = self.identity.clone();
         let body = CompactedBody { identity, replaced_len, lost }.encode();
-        let header = alone(
+        let header = FrameHeader::alone(
             FrameKind::Compacted,
             &self.target.codec,
             &body,
@@ -299,7 +299,7 @@ impl Copy {
                 generation: first.generation,
                 offset: PAGE_LEN,
                 time_ms: self.options.host.now_ms(),
-                ..BLANK
+                ..FrameHeader::BLANK
             },
         );
         self.put(&header, &body)
@@ -380,7 +380,7 @@ impl Copy {
         let at = self.written.end;
         let checkpoint = self.index.checkpoint(&self.target, at, last.sequence, self.summary)?;
         let body = checkpoint.encode(&self.target.codec);
-        let header = alone(
+        let header = FrameHeader::alone(
             FrameKind::Checkpoint,
             &self.target.codec,
             &body,

@@ -337,18 +337,33 @@ impl Scanner {
 
     fn evidence(&mut self, of: &FrameHeader) -> io::Result<Evidence> {
         let mut at = of.end();
-        let (mut highest, mut last) = (of.sequence, of.offset);
+        let mut last = of.offset;
+        // As far as headers tell of the batch, whatever became of the bodies behind them.
+        let mut known = *of;
+        let mut witness = None;
         while let Some(next) = self.window.find_magic(at)? {
             at = next + 1;
+            if let Some(header) = self.header_of_batch(next, of)? {
+                known = header;
+            }
             let Some(frame) = self.sound_frame(next)? else { continue };
             if is_of_batch(&frame, of) {
-                highest = highest.max(frame.sequence);
                 last = frame.offset;
             } else if frame.kind != FrameKind::Claim && frame.generation >= of.generation {
-                return Ok(Evidence { witness: Some(frame), highest, last });
+                witness = Some(frame);
+                break;
             }
         }
-        Ok(Evidence { witness: None, highest, last })
+        // Where the batch went on behind that, it had at least one record more.
+        let highest = known.sequence + u64::from(known.end() < of.batch_end());
+        Ok(Evidence { witness, highest, last })
+    }
+
+    /// The header of a frame of this batch that stands here in its place; its body may be lost.
+    fn header_of_batch(&mut self, at: u64, of: &FrameHeader) -> io::Result<Option<FrameHeader>> {
+        let Some(bytes) = self.window.get(at, HEADER_LEN as u64)? else { return Ok(None) };
+        let header = FrameHeader::decode(bytes, &self.codec).ok();
+        Ok(header.filter(|header| header.is_self_placed(at) && is_of_batch(header, of)))
     }
 }
 
@@ -356,9 +371,9 @@ impl Scanner {
 struct Evidence {
     /// The next self-placed frame behind it.
     witness: Option<FrameHeader>,
-    /// The highest sequence among the sound frames of the batch.
+    /// The last record that the batch is known to have had.
     highest: u64,
-    /// Where the last of them stands.
+    /// Where the last of its sound frames stands.
     last: u64,
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::actor::Actor;
+use crate::creating;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::handles::Handles;
 use crate::identity::{JournalId, Owner};
@@ -265,7 +266,7 @@ impl Store {
         self.settle_folder(name, options)?;
         let place = self.place(&path);
         let mut actor = place.lock();
-        self.start(&mut actor, || opening::create(&path, name, options))
+        self.start(&mut actor, || creating::create(&path, name, options))
     }
 
     /// The blocking twin of [`open_session`](Self::open_session).

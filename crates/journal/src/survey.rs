@@ -33,8 +33,12 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// The writer of a chain frame had read everything before it, so its generation is the current
+    /// one: a claim of a higher one that stands there was void to it, and is to everybody.
     pub(crate) fn frame(&mut self, header: &FrameHeader) {
-        if header.generation > self.generation {
+        let revived =
+            header.generation < self.generation && mutation::broken(Mutation::SlotRevivesClaim);
+        if header.generation != self.generation && !revived {
             *self = Self { generation: header.generation, owner: None, claim: None };
         }
     }
@@ -90,6 +94,10 @@ pub(crate) struct Survey {
     /// that is not there: nothing below is missing. An owner's first slot says that its claim is
     /// durable; power may take the opening behind it.
     accounted: u64,
+    /// Claims behind the last chain frame whose authors may be settling still: how far each had read.
+    pending: Vec<(u64, Owner)>,
+    /// The last record that one of those may bring back.
+    may_come_back: u64,
     /// Dead or unfinished bytes behind the last chain frame.
     pub(crate) tail_dead: Vec<Stretch>,
     /// The seal that the chain ends with.
@@ -137,6 +145,8 @@ impl Survey {
             undecided: Vec::new(),
             reported: HashSet::new(),
             declared: Vec::new(),
+            pending: Vec::new(),
+            may_come_back: 0,
             tail_dead: Vec::new(),
             seal: None,
             last_frame_ms: start.chain.last.map_or(0, |last| last.time_ms),
@@ -166,6 +176,7 @@ impl Survey {
             }),
         )?;
         self.accounted = self.chain.end;
+        self.pending.clear();
         loop {
             match scanner.step()? {
                 Step::Frame(frame) => {
@@ -176,6 +187,7 @@ impl Survey {
                     self.settled = standing.clone();
                     self.chain = scanner.chain().clone();
                     self.accounted = self.chain.end;
+                    self.pending.clear();
                 }
                 Step::Claim(claim) => {
                     // A slot that is ahead of every frame is evidence like a frame.
@@ -187,6 +199,10 @@ impl Survey {
                     }
                     if claim.header.previous <= self.chain.last_offset() {
                         self.accounted = claim.at + claim.header.frame_len();
+                    }
+                    // One that another claim was faster than was void for its author as well.
+                    if claim.body.replaces >= standing.generation {
+                        self.pending.push((claim.header.sequence, claim.body.owner.clone()));
                     }
                     let valid = standing.claim(&claim);
                     visitor.claim(&claim, valid);
@@ -315,13 +331,18 @@ impl Survey {
         let (holes, reported) = (&mut self.holes, &self.reported);
         self.undecided.retain(|one| {
             let Some(hole) = holes.get_mut(one.hole) else { return false };
-            let had = one.generation == frame.generation
-                || (opens && !reported.contains(&(hole.offset.get(), hole.bytes)));
+            let told = opens && reported.contains(&(hole.offset.get(), hole.bytes));
+            let same = one.generation == frame.generation;
+            if told && same {
+                // Who numbers its own above what is missing says itself what that is.
+                return false;
+            }
+            let had = same || (opens && !told);
             let durable = had && one.end <= frame.durable_through;
             if durable {
                 hole.verdict = Verdict::Corrupt;
             }
-            one.generation == frame.generation && !durable
+            same && !durable
         });
     }
 
@@ -364,9 +385,9 @@ impl Survey {
         let next = self.chain.sequence() + 1;
         let lost = self.lost_at_end();
         let durable = self.slot.as_ref().map_or(0, |slot| slot.durable_through);
-        let cut = lost > 0 || durable > self.accounted;
+        let cut = self.durable_lost_at_end() > 0 || durable > self.accounted;
         let mut dead = self.tail_dead.clone();
-        if cut && dead.is_empty() {
+        if (cut || lost > 0) && dead.is_empty() {
             let end = self.chain.end;
             dead.push(Stretch { start: end, end });
         }
@@ -380,10 +401,26 @@ impl Survey {
         dead.iter().enumerate().map(hole).collect()
     }
 
-    /// Records behind the chain that a slot knows were durable.
+    /// Records behind the chain that a slot knows were durable, or that may come back.
     pub(crate) fn lost_at_end(&self) -> u64 {
-        let highest = self.slot.as_ref().map_or(0, |slot| slot.sequence);
-        highest.saturating_sub(self.chain.sequence())
+        self.durable_lost_at_end().max(self.may_come_back.saturating_sub(self.chain.sequence()))
+    }
+
+    fn durable_lost_at_end(&self) -> u64 {
+        self.durable_sequence() - self.chain.sequence()
+    }
+
+    /// The last record of the chain, or of what a slot knows to have been durable behind it.
+    pub(crate) fn durable_sequence(&self) -> u64 {
+        let of_slot = self.slot.as_ref().map_or(0, |slot| slot.sequence);
+        of_slot.max(self.chain.sequence())
+    }
+
+    /// Counts as lost, and not as never written, what a claimer had read who is not known to be
+    /// gone: it may be about to settle it.
+    pub(crate) fn expect_back(&mut self, is_gone: impl Fn(&Owner) -> bool) {
+        let pending = self.pending.iter().filter(|(_, owner)| !is_gone(owner));
+        self.may_come_back = pending.map(|(sequence, _)| *sequence).max().unwrap_or(0);
     }
 
     /// The holes before `limit` that nobody has reported yet.

@@ -6,8 +6,8 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use session_journal::{Cause, ErrorKind, HistoryKind, Journal, Options, Takeover, history};
-use support::disk::{EIO, ENOSPC, Op};
-use support::{Bench, by_force, name, record, store_in};
+use support::disk::{EIO, ENOSPC, FaultDisk, Op};
+use support::{Bench, by_force, name, options_on, record, store_in};
 
 fn with_two(bench: &Bench) -> Journal {
     let mut journal = bench.create();
@@ -50,6 +50,25 @@ fn a_slow_deleter_does_not_remove_a_newer_journal() {
         newer.append(&record("and on")).unwrap();
         assert_eq!(bench.texts(), ["newer", "and on"], "{op:?}");
     }
+}
+
+/// H15: an opener removed the name of the sealed file and could not make that durable. The deleter found
+/// the name gone and said that all was done: power brought the deleted journal back.
+#[test]
+fn a_deletion_is_durable_although_another_one_removed_the_name_and_failed() {
+    let bench = Bench::new();
+    let deleter = with_two(&bench);
+    let helper = FaultDisk::new();
+    helper.fail(Op::SyncFolder, 1, EIO);
+    let (path, options) = (bench.path.clone(), options_on(&helper));
+    bench.disk.before(Op::LockFolder, 1, move || {
+        assert_eq!(Journal::open(&path, &options).unwrap_err().kind(), ErrorKind::Io);
+        assert!(!path.exists(), "the opener removed the name");
+    });
+    deleter.delete().unwrap();
+    let calls = bench.disk.calls();
+    let locked = calls.iter().position(|call| call.op == Op::LockFolder).unwrap();
+    assert!(calls[locked..].iter().any(|call| call.op == Op::SyncFolder), "{calls:?}");
 }
 
 /// H4: between its look and its unlink nobody can change the name, because the folder is locked.

@@ -18,7 +18,7 @@ use support::disk::{EIO, FaultDisk, Op};
 use support::power::PowerDisk;
 use support::{
     Bench, by_force, cut, damage, frames, last_frame, lazily, options_on, overwrite, record,
-    take_over,
+    take_over, with_gaps,
 };
 
 /// A journal on a disk that can lose power. Nothing is synced besides what was asked for.
@@ -223,6 +223,29 @@ fn a_refused_batch_does_not_come_back_when_what_stands_in_its_place_is_damaged()
     assert!(within.contains(&last.previous) && within.contains(&last.offset));
     damage(&bench.path, last.previous + 20);
     assert_eq!(bench.texts(), ["one", "two", "three"]);
+}
+
+/// Decision 1, D3, J1: the same, and what stands in the place of the refused batch is one record, in its
+/// body damaged. The next sound frame, an opening, names its place: the refused record was shown.
+#[test]
+fn a_refused_batch_does_not_come_back_when_the_record_in_its_place_is_damaged() {
+    // The second header of the batch is there, or is not.
+    for written in [10, HEADER_LEN + 10] {
+        let bench = Bench::new();
+        let mut journal = bench.create();
+        append(&mut journal, &["one"]);
+        let batch = [record("refused"), NewRecord::new(vec![b'x'; 200])];
+        bench.disk.short(1, HEADER_LEN + "refused".len() + written);
+        let refused = journal.append_all(&batch, &AppendOptions::default()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NoSpace);
+        append(&mut journal, &[&"2".repeat(3000)]);
+        let stands = last_frame(&bench.path, FrameKind::Record);
+        drop(journal);
+        append(&mut bench.take_over("next"), &["three"]);
+        damage(&bench.path, stands.end() - 1);
+        let found = with_gaps(&bench.path);
+        assert_eq!(found, [Some("one".to_owned()), None, Some("three".to_owned())]);
+    }
 }
 
 /// B12: a stranger cuts the file within an owner's last record, and another owner opens what is

@@ -53,7 +53,9 @@ pub(crate) fn sound(history: &History, id: JournalId, list: &[(u64, Tag)]) -> Re
             history.was_cut || attempt.tags.iter().any(|tag| history.damaged.contains(tag));
         let written = !attempt.tags.iter().all(|tag| history.durable.contains(tag));
         let at_risk = attempt.tags.iter().any(|tag| history.at_risk.contains(tag));
-        let excused = damaged || (written && (history.power_failed || at_risk));
+        let excused = damaged
+            || history.may_look_whole(attempt)
+            || (written && (history.power_failed || at_risk));
         attempt.journal == id && !excused && there > 0 && there < attempt.tags.len()
     });
     match torn {
@@ -72,7 +74,7 @@ pub(crate) fn kept(
     for (tag, appended) in history.acknowledged(id) {
         let sequence = appended.sequence.get();
         let safe = history.durable.contains(&tag)
-            || (loss != Some(Loss::Power) && !history.at_risk.contains(&tag));
+            || (loss != Some(Loss::Power) && !history.is_at_risk(tag));
         let safe = safe && !history.damaged.contains(&tag);
         let there = list.iter().find(|(_, one)| *one == tag);
         match there {

@@ -1,6 +1,8 @@
 //! One file of the simulated machine: what programs see (the page cache), and what would be there
 //! after a power loss (the durable image).
 
+use std::collections::HashMap;
+
 use crate::choices::Choices;
 
 /// The parts in which a device writes, of one page.
@@ -14,6 +16,8 @@ pub(crate) struct File {
     durable: Vec<u8>,
     /// What was appended, whatever became of it.
     appended: Vec<u8>,
+    /// What stood in the place of bytes that left the memory.
+    left: HashMap<usize, u8>,
     versions: Vec<Version>,
     /// How many syncs failed. Each descriptor that was open hears of it once, at its next sync; one
     /// opened later never does (the kernel's `errseq_t`).
@@ -70,13 +74,15 @@ impl File {
         self.appended.extend_from_slice(bytes);
     }
 
-    /// Writing these bytes here changes nothing, or brings back what was appended.
+    /// Writing these bytes here changes nothing, or brings back what was appended, or what a reader
+    /// found once that had left the memory.
     pub(crate) fn has_had(&self, at: usize, bytes: &[u8]) -> bool {
         let stretch = at..at + bytes.len();
         let there = self.cache.get(stretch.clone());
         let pairs = bytes.iter().zip(there.unwrap_or_default()).zip(stretch);
-        there.is_some() && { pairs }
-            .all(|((new, old), at)| new == old || self.appended.get(at) == Some(new))
+        there.is_some() && { pairs }.all(|((new, old), at)| {
+            new == old || self.appended.get(at) == Some(new) || self.left.get(&at) == Some(new)
+        })
     }
 
     /// Changes what programs see; what is behind the end is made of zeros.
@@ -189,9 +195,11 @@ impl File {
             let end = self.cache.len().min(begin + self.page);
             for at in begin..end {
                 self.cache[at] = self.durable.get(at).copied().unwrap_or(0);
+                self.left.insert(at, self.cache[at]);
             }
+            // A sync that is under way holds older bytes, which are not to come back.
             let version = &mut self.versions[*page];
-            *version = Version { cached: version.durable, durable: version.durable, failed: false };
+            *version = Version { durable: version.cached, failed: false, ..*version };
         }
         failed.first().map(|page| page * self.page)
     }

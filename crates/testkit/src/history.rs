@@ -88,6 +88,8 @@ pub(crate) struct Epoch {
     pub(crate) found: BTreeMap<JournalId, Vec<(u64, Tag)>>,
     /// A claim may have been damaged by now: generations may come again.
     pub(crate) damaged: bool,
+    /// Records whose pages may have left the memory by now, their sync having failed.
+    pub(crate) unsettled: BTreeSet<Tag>,
 }
 
 /// See the module.
@@ -108,6 +110,11 @@ pub(crate) struct History {
     /// A stranger cut a file. What was behind a torn batch, and told that it was torn, may be gone:
     /// its frames may be taken for ones that counted (decision 1).
     pub(crate) was_cut: bool,
+    /// An opening was damaged. It may have been what told that a batch before it had been refused.
+    pub(crate) opening_was_damaged: bool,
+    /// A seal was damaged. Who opens the file does not see that it is about to be replaced, and what it
+    /// writes until it looks at the name again goes with the file.
+    pub(crate) seal_was_damaged: bool,
     /// The power failed. A batch that was written, not durable, with others behind it, may be there
     /// in part then (decision 1).
     pub(crate) power_failed: bool,
@@ -129,6 +136,8 @@ impl History {
             at_risk: BTreeSet::new(),
             durable: BTreeSet::new(),
             was_cut: false,
+            opening_was_damaged: false,
+            seal_was_damaged: false,
             power_failed: false,
             violation: None,
             tick: 0,
@@ -194,8 +203,40 @@ impl History {
             attempt.journal == journal
                 && attempt.tags.contains(&tag)
                 && (!matches!(attempt.outcome, Outcome::Refused | Outcome::Conflict(_))
-                    || (self.was_cut && attempt.tags.len() > 1))
+                    || self.may_look_whole(attempt))
         })
+    }
+
+    /// Whether frames of a batch that was refused may count, for damage took what told of that
+    /// (decision 1).
+    pub(crate) fn may_look_whole(&self, attempt: &Attempt) -> bool {
+        (self.was_cut || self.opening_was_damaged)
+            && attempt.tags.len() > 1
+            && matches!(attempt.outcome, Outcome::Refused)
+    }
+
+    /// A failed sync or a damaged seal, or what followed it, may have taken this record, and nobody was
+    /// told that it is durable.
+    pub(crate) fn is_at_risk(&self, tag: Tag) -> bool {
+        (self.at_risk.contains(&tag) || self.seal_was_damaged) && !self.durable.contains(&tag)
+    }
+
+    /// The epoch behind a loss, as far as it follows from those before.
+    pub(crate) fn next_epoch(&self, loss: Loss) -> Epoch {
+        let last = self.epochs.last().cloned().unwrap_or_default();
+        let mut unsettled = last.unsettled;
+        if loss == Loss::Eviction {
+            unsettled.extend(self.at_risk.difference(&self.durable));
+        }
+        Epoch { damaged: last.damaged || loss == Loss::Damage, unsettled, found: BTreeMap::new() }
+    }
+
+    /// Whether nobody can say of this record whether a reader must find it in this epoch.
+    pub(crate) fn is_doubtful(&self, epoch: usize, tag: Tag) -> bool {
+        let Epoch { damaged, unsettled, .. } = &self.epochs[epoch];
+        (*damaged && self.damaged.contains(&tag))
+            || (self.seal_was_damaged && self.is_at_risk(tag))
+            || unsettled.contains(&tag)
     }
 
     /// A loss took what was not durable: no later sync makes that safe.

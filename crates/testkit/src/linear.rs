@@ -112,7 +112,7 @@ pub(crate) fn check(history: &History, id: JournalId, epoch: usize) -> Result<()
     let events = events(history, id, epoch, &list);
     let mut search = Search {
         model: Model {
-            list: without_damaged(history, epoch, &list),
+            list: without_doubtful(history, epoch, &list),
             generation,
             strict: !history.epochs[epoch].damaged,
         },
@@ -125,10 +125,10 @@ pub(crate) fn check(history: &History, id: JournalId, epoch: usize) -> Result<()
     if search.run() { Ok(()) } else { Err(search.report(id, epoch)) }
 }
 
-/// From the first damage on, what is damaged at some time is left out.
-fn without_damaged(history: &History, epoch: usize, list: &[(u64, Tag)]) -> Vec<(u64, Tag)> {
-    let strict = !history.epochs[epoch].damaged;
-    list.iter().filter(|(_, tag)| strict || !history.damaged.contains(tag)).copied().collect()
+/// From the first damage on, what is damaged at some time is left out; and what left the memory once
+/// and may come and go as openers settle what they had read.
+fn without_doubtful(history: &History, epoch: usize, list: &[(u64, Tag)]) -> Vec<(u64, Tag)> {
+    list.iter().filter(|(_, tag)| !history.is_doubtful(epoch, *tag)).copied().collect()
 }
 
 fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) -> Vec<Event> {
@@ -148,7 +148,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
         seen.extend(view.list.iter().map(|(sequence, tag)| (*tag, *sequence)));
         add(
             &view.span,
-            Operation::Read { list: without_damaged(history, epoch, &view.list) },
+            Operation::Read { list: without_doubtful(history, epoch, &view.list) },
             true,
         );
     }
@@ -157,6 +157,13 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
         let must = claim.span.begun_in == epoch;
         add(&claim.span, Operation::Claim { generation: claim.generation }, must);
     }
+    // An owner that has not noticed names what it had in memory, and a loss has taken since.
+    let lost_before = !history.epochs[epoch].unsettled.is_empty()
+        || history.attempts.iter().any(|attempt| {
+            let lost =
+                |tag: &Tag| history.is_at_risk(*tag) && found.iter().all(|(_, one)| one != tag);
+            attempt.journal == id && attempt.span.begun_in <= epoch && attempt.tags.iter().any(lost)
+        });
     let mut answered: HashSet<Tag> = found.iter().map(|(_, tag)| *tag).collect();
     for attempt in history.attempts.iter().filter(|attempt| attempt.journal == id) {
         let span = &attempt.span;
@@ -166,7 +173,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
                     .iter()
                     .zip(&attempt.tags)
                     .map(|(appended, tag)| (appended.sequence.get(), *tag))
-                    .filter(|(_, tag)| strict || !history.damaged.contains(tag))
+                    .filter(|(_, tag)| !history.is_doubtful(epoch, *tag))
                     .collect();
                 for (record, one) in records.iter().zip(appended) {
                     if one.duplicate || found.contains(record) {
@@ -183,7 +190,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
                     add(span, Operation::Append { records, generation, condition }, true);
                 }
             }
-            Outcome::Conflict(last) if strict && wholly(span) => {
+            Outcome::Conflict(last) if strict && wholly(span) && !lost_before => {
                 if let Some(condition) = attempt.condition {
                     add(span, Operation::Conflict { condition, last: *last }, true);
                 }
@@ -194,7 +201,6 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
     for attempt in history.attempts.iter().filter(|attempt| attempt.journal == id) {
         let open = match attempt.outcome {
             Outcome::Pending | Outcome::Unknown => true,
-            // One that a loss took may come back: somebody who had read it writes it again, settling.
             Outcome::Acknowledged(_) => attempt.span.ended_in != epoch,
             Outcome::Refused | Outcome::Conflict(_) => false,
         };
@@ -207,7 +213,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
             // It may have been stored at any time since it began.
             let span = Span { ended: u64::MAX, ended_in: usize::MAX, ..attempt.span };
             let (generation, condition) = (None, None);
-            let records = without_damaged(history, epoch, &places);
+            let records = without_doubtful(history, epoch, &places);
             if !records.is_empty() {
                 add(&span, Operation::Append { records, generation, condition }, false);
             }

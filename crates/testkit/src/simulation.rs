@@ -16,7 +16,7 @@ use crate::client::{Client, Shared, look, recognise};
 use crate::disk::SimDisk;
 use crate::faults::{Faults, Workload};
 use crate::fiber::{Fiber, Turn};
-use crate::history::{Epoch, History, Loss, Tag, View};
+use crate::history::{History, Loss, Tag, View};
 use crate::world::{Actor, Process, World};
 
 /// A run that takes so many steps is ended by killing everybody: something may spin.
@@ -301,9 +301,6 @@ impl<'a> Run<'a> {
     }
 
     fn evict(&mut self) -> Result<(), String> {
-        if self.somebody_opens() {
-            return Ok(());
-        }
         let changed = self.shared.world.with(|state| {
             let evicted: Vec<_> = state.files.iter_mut().map(crate::file::File::evict).collect();
             evicted.iter().any(Option::is_some)
@@ -394,11 +391,13 @@ impl<'a> Run<'a> {
         if let Ok(identity) = decode_identity(&bytes) {
             self.codecs.insert(index, Codec::new(identity.salt));
         }
-        let hit = match self.codecs.get(&index) {
-            Some(codec) => records_within(&bytes, codec, from, until),
-            None => return,
-        };
+        let Some(codec) = self.codecs.get(&index) else { return };
+        let frames = frames_within(&bytes, codec, from, until);
+        let hit: Vec<Tag> = frames.iter().filter_map(|header| tag_in(&bytes, header)).collect();
         let mut history = self.shared.history.borrow_mut();
+        let hits = |kind| frames.iter().any(|header: &FrameHeader| header.kind == kind);
+        history.seal_was_damaged |= hits(FrameKind::Seal);
+        history.opening_was_damaged |= hits(FrameKind::Opening);
         let batches: Vec<Vec<Tag>> = history
             .attempts
             .iter()
@@ -454,8 +453,7 @@ impl<'a> Run<'a> {
     }
 
     fn new_epoch(&mut self, loss: Loss) -> Result<(), String> {
-        let damaged = self.shared.history.borrow().epochs.iter().any(|epoch| epoch.damaged);
-        let mut epoch = Epoch { damaged: damaged || loss == Loss::Damage, ..Epoch::default() };
+        let mut epoch = self.shared.history.borrow().next_epoch(loss);
         for session in 0..self.shared.workload.sessions {
             let found = self.check_session(session, Some(loss));
             let found = found.map_err(|what| format!("behind {loss:?}: {what}"))?;
@@ -548,10 +546,10 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The tags of all records with bytes within a stretch of a file.
-fn records_within(bytes: &[u8], codec: &Codec, from: usize, until: usize) -> Vec<Tag> {
+/// All frames in their places with bytes within a stretch of a file.
+fn frames_within(bytes: &[u8], codec: &Codec, from: usize, until: usize) -> Vec<FrameHeader> {
     let mut at = 4096;
-    let mut tags = Vec::new();
+    let mut frames = Vec::new();
     while at + HEADER_LEN <= bytes.len() {
         let header = FrameHeader::decode(&bytes[at..], codec).ok();
         let Some(header) = header.filter(|header| header.is_self_placed(at as u64)) else {
@@ -559,14 +557,20 @@ fn records_within(bytes: &[u8], codec: &Codec, from: usize, until: usize) -> Vec
             continue;
         };
         let end = usize::try_from(header.end()).unwrap_or(usize::MAX);
-        if header.kind == FrameKind::Record && at < until && end > from {
-            let begin = at + HEADER_LEN + usize::from(header.meta_len);
-            let tag = bytes.get(begin..).and_then(|payload| payload.first_chunk());
-            tags.extend(tag.map(|tag| u64::from_le_bytes(*tag)));
+        if at < until && end > from {
+            frames.push(header);
         }
         let body = bytes.get(at + HEADER_LEN..end);
         let whole = body.is_some_and(|body| codec.checksum(&[body]) == header.body_checksum);
         at = if whole { end } else { at + 1 };
     }
-    tags
+    frames
+}
+
+/// The tag of a record that stands there.
+fn tag_in(bytes: &[u8], header: &FrameHeader) -> Option<Tag> {
+    let at = usize::try_from(header.offset).ok()?;
+    let begin = at + HEADER_LEN + usize::from(header.meta_len);
+    let tag = bytes.get(begin..)?.first_chunk()?;
+    (header.kind == FrameKind::Record).then(|| u64::from_le_bytes(*tag))
 }

@@ -142,6 +142,36 @@ pub enum HeaderFault {
 }
 
 impl FrameHeader {
+    /// A header with nothing in it yet.
+    pub(crate) const BLANK: Self = Self {
+        kind: FrameKind::Record,
+        flags: 0,
+        meta_len: 0,
+        payload_len: 0,
+        body_checksum: 0,
+        incarnation: 0,
+        generation: 0,
+        sequence: 0,
+        offset: 0,
+        batch_before: 0,
+        batch_len: 0,
+        previous: 0,
+        time_ms: 0,
+        durable_through: 0,
+    };
+
+    /// The header of a frame that is a batch of its own, with this body.
+    pub(crate) fn alone(kind: FrameKind, codec: &Codec, body: &[u8], fields: Self) -> Self {
+        let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        Self {
+            kind,
+            payload_len: len,
+            batch_len: len.saturating_add(u32::try_from(HEADER_LEN).unwrap_or(0)),
+            body_checksum: codec.checksum(&[body]),
+            ..fields
+        }
+    }
+
     /// Bytes of the body.
     #[must_use]
     pub fn body_len(&self) -> u64 {

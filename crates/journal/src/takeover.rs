@@ -1,0 +1,421 @@
+//! Taking the next generation: claim, settle what was inherited, open.
+//!
+//! Settling writes bytes again that were read a moment ago, and nothing keeps a process from being
+//! stopped in between for as long as it takes others to own the journal. Where the bytes left the
+//! memory meanwhile (their sync had failed), it brings them back when it wakes. So nobody settles
+//! but behind a claim that is durable and that names the end of the very chain which it settles:
+//! whoever opens without those records sees from the claim how many they were, and numbers its own
+//! above them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::chain::Chain;
+use crate::error::{Cause, Error, Result, is_no_space};
+use crate::format::{
+    ClaimBody, FrameHeader, FrameKind, NUMBER_LIMIT, OpeningBody, PAGE_LEN, SlotState,
+    encode_identity,
+};
+use crate::identity::{Incarnation, Liveness, Owner};
+use crate::index::Source;
+use crate::locate::Start;
+use crate::mutation::{self, Mutation};
+use crate::opening::{Look, Outcome};
+use crate::options::Options;
+use crate::position::Generation;
+use crate::repair::Holder;
+use crate::replace;
+use crate::report::{OpenReason, Opening, RepairReport};
+use crate::storage::{Attachment, Storage};
+use crate::survey::{Standing, Survey};
+use crate::writer::{DurableThrough, Opened, Writer, control};
+
+/// What a takeover needs on a full disk: a claim, and an opening without its report.
+const RESERVED_BYTES: u64 = 4 << 10;
+/// … and what a hole in the report takes.
+const HOLE_BYTES: u64 = 33;
+/// No owner lives to see so many generations and records: nothing below the limit is near it.
+const NUMBERS_KEPT: u64 = 1 << 40;
+/// How much is settled at once.
+const SETTLE_CHUNK: u64 = 1 << 20;
+
+/// What is being taken over, and by whom.
+pub(crate) struct Takeover<'a> {
+    pub(crate) owner: &'a Owner,
+    pub(crate) options: &'a Options,
+    /// Who held it before.
+    pub(crate) previous: Standing,
+    pub(crate) holder: Holder,
+    pub(crate) reason: OpenReason,
+}
+
+/// A claim that took its generation and does not name all that its author would have to settle. Its
+/// author claims again, still in the place of whoever held the journal before it.
+#[derive(Debug)]
+pub(crate) struct Superseded {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) previous: Standing,
+    pub(crate) holder: Holder,
+}
+
+/// A claim of ours.
+struct Claim {
+    generation: u64,
+    at: u64,
+    end: u64,
+    /// How far we had read when we wrote it, and what the chain ended with.
+    examined: u64,
+    chain: Chain,
+}
+
+impl Claim {
+    /// Whether whoever reads it knows which chain we found.
+    fn names(&self, survey: &Survey) -> bool {
+        self.at == self.examined && self.chain == survey.chain
+    }
+}
+
+/// What a second look at the file found.
+enum Again {
+    Same,
+    Changed,
+    /// A higher generation.
+    TakenOver,
+}
+
+/// Claims the generation, settles what was inherited, and writes the opening.
+pub(crate) fn take(look: &mut Look, taking: Takeover<'_>) -> Result<Outcome> {
+    let Takeover { owner, options, .. } = taking;
+    let path = Arc::clone(&look.source.path);
+    let file = Arc::clone(&look.source.file);
+    // Not to claim a file that left its name since it was opened.
+    if file.attachment().map_err(|e| Error::io(&path, "look at", e))? != Attachment::Attached {
+        return Ok(Outcome::Again);
+    }
+    let holes = look.survey.new_holes(u64::MAX).holes.len() as u64;
+    let room = RESERVED_BYTES + holes * HOLE_BYTES;
+    file.reserve(room).map_err(|e| Error::io(&path, "reserve room in", e))?;
+
+    let inherited = look.survey.durable_through;
+    #[cfg(feature = "mutations")]
+    truncate_torn_tail(look)?;
+    fill_header_page(&file, &path)?;
+    let claim = write_claim(look, owner, options)?;
+
+    look.survey.pass(&mut look.index)?;
+    if look.survey.seal.is_some() {
+        // Sealed since we looked: what we claimed goes with the file.
+        return Ok(Outcome::Again);
+    }
+    if !has_won(&look.survey, &claim, owner) {
+        return Ok(Outcome::Lost(lost(look, options)));
+    }
+    let released = look.survey.chain.is_soundly_released();
+    if !released && !mutation::broken(Mutation::UnnamedSettling) {
+        if !claim.names(&look.survey) {
+            let Takeover { previous, holder, .. } = taking;
+            let incarnation = owner.incarnation;
+            return Ok(Outcome::Superseded(Superseded { incarnation, previous, holder }));
+        }
+        if !mutation::broken(Mutation::UnsyncedClaim) {
+            sync_claim(&*file, &path)?;
+        }
+    }
+    let from = if mutation::broken(Mutation::NoSettling) { claim.at } else { inherited };
+    let settled = settle(&look.source, from, claim.end)?;
+    // Between a claim that others have seen and its opening there must be no power loss that takes
+    // the claim: a generation is never claimed twice (H11).
+    if !(released && mutation::broken(Mutation::UnsyncedClaim)) {
+        sync_claim(&*file, &path)?;
+    }
+    // Nor one that takes the name of a compacted file, whose owner may not have synced the folder:
+    // the file before it would come back, and give the same generation away.
+    if look.located.identity.compactions > 0 {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let synced = options.disk.sync_folder(folder);
+        synced.map_err(|e| Error::io(&path, "sync the folder of", e))?;
+    }
+    match look.again(&claim)? {
+        Again::Same => {}
+        Again::Changed => return Ok(Outcome::Again),
+        Again::TakenOver => return Ok(Outcome::Lost(lost(look, options))),
+    }
+    if !mutation::broken(Mutation::PendingForgotten) {
+        let is_gone = |owner: &Owner| options.host.liveness(owner) == Liveness::Gone;
+        look.survey.expect_back(is_gone);
+    }
+    let mut report = look.survey.new_holes(claim.at);
+    report.header_damaged = look.located.header_damaged;
+    report.settled_bytes = if released { 0 } else { settled };
+    if report.header_damaged {
+        restore_identity(look)?;
+    }
+    if look.survey.lost_at_end() > 0 {
+        look.index.note_loss();
+    }
+    announce(&path, taking.reason, claim.generation, &report);
+    open_generation(look, &taking, &claim, report)
+}
+
+/// A file that was cut within its header page gets dead bytes up to its end: frames begin behind it.
+fn fill_header_page(file: &Arc<dyn Storage>, path: &Path) -> Result<()> {
+    let len = file.len().map_err(|e| Error::io(path, "look at", e))?;
+    if len >= PAGE_LEN {
+        return Ok(());
+    }
+    let zeros = vec![0; usize::try_from(PAGE_LEN - len).unwrap_or(0)];
+    file.append(&zeros).map_err(|e| Error::io(path, "append to", e))?;
+    Ok(())
+}
+
+fn sync_claim(file: &dyn Storage, path: &Path) -> Result<()> {
+    file.sync().map_err(|e| Error::io(path, "sync the claim in", e))
+}
+
+/// Whether this claim is the one that took its generation, and no higher one stands in what was
+/// read (H1).
+fn has_won(survey: &Survey, claim: &Claim, owner: &Owner) -> bool {
+    let standing = &survey.standing;
+    if standing.generation > claim.generation {
+        return mutation::broken(Mutation::NoSecondLook);
+    }
+    if mutation::broken(Mutation::EveryClaimWins) {
+        return standing.generation == claim.generation;
+    }
+    let is_first = standing.claim == Some((claim.at, owner.incarnation));
+    // Where damage hid what this claim replaces, another one may have opened the same generation.
+    let is_open = survey.chain.generation() >= claim.generation;
+    standing.generation == claim.generation && is_first && !is_open
+}
+
+impl Look {
+    /// Looks again, after settling, at what the survey found before our claim. Pages whose sync failed
+    /// once may leave the memory at any time, and come back as they were on the disk; settled ones
+    /// stay (H9). In front of a sound release everything was synced.
+    fn again(&mut self, claim: &Claim) -> Result<Again> {
+        let unverified = [
+            Mutation::UnverifiedSettling,
+            Mutation::IncompleteIsDead,
+            Mutation::NoSettling,
+            Mutation::NoSecondLook,
+        ];
+        if unverified.into_iter().any(mutation::broken) {
+            return Ok(Again::Same);
+        }
+        let Source { file, path, .. } = &self.source;
+        let release = self.survey.chain.last.filter(|_| self.survey.chain.is_soundly_released());
+        let start = release.map_or_else(
+            || self.start.clone(),
+            |last| Start { chain: Chain::before(last.offset, last.sequence), checkpoint: None },
+        );
+        let mut again = Survey::new(file, path, &self.located, &start);
+        again.pass(&mut ())?;
+        let found = |survey: &Survey| (survey.summary.records, survey.new_holes(claim.at));
+        let same = release.is_some() || found(&again) == found(&self.survey);
+        if again.standing.generation > claim.generation {
+            self.survey.standing = again.standing;
+            Ok(Again::TakenOver)
+        } else if same
+            && again.chain == self.survey.chain
+            && (again.standing.generation == claim.generation
+                || mutation::broken(Mutation::UnverifiedClaim))
+        {
+            Ok(Again::Same)
+        } else {
+            Ok(Again::Changed)
+        }
+    }
+}
+
+/// Only with [`Mutation::TruncateTornTail`]: what others appended since the look goes too.
+#[cfg(feature = "mutations")]
+fn truncate_torn_tail(look: &mut Look) -> Result<()> {
+    if look.survey.tail_dead.is_empty() || !mutation::broken(Mutation::TruncateTornTail) {
+        return Ok(());
+    }
+    let cut = look.source.file.truncate(look.survey.chain.end);
+    cut.map_err(|e| Error::io(&look.source.path, "truncate", e))?;
+    look.survey.pass(&mut look.index)
+}
+
+/// Writes the identity into the header page again, as the frames repeat it: the same bytes that
+/// stood there. The slots are not touched.
+fn restore_identity(look: &Look) -> Result<()> {
+    let bytes = encode_identity(&look.located.identity);
+    let restored = look.source.file.write_at(0, &bytes);
+    restored.map_err(|e| Error::io(&look.source.path, "restore the header page of", e))
+}
+
+fn lost(look: &Look, options: &Options) -> Error {
+    look.held_by(look.holder(options))
+}
+
+fn announce(path: &Path, reason: OpenReason, generation: u64, report: &RepairReport) {
+    info!(path = %path.display(), generation, %reason, "claimed");
+    if !report.is_clean() {
+        warn!(path = %path.display(), generation, %report, "repaired");
+    }
+}
+
+fn write_claim(look: &Look, owner: &Owner, options: &Options) -> Result<Claim> {
+    let Look { source, survey, .. } = look;
+    let replaces = survey.standing.generation;
+    let generation = replaces.max(look.located.slot_generation) + 1;
+    let sequence = survey.chain.sequence() + survey.lost_at_end();
+    if generation.max(sequence) >= NUMBER_LIMIT - NUMBERS_KEPT {
+        let why = "its numbers are used up: a slot or a frame of it lies";
+        return Err(Error::invalid(&source.path, why));
+    }
+    let body = ClaimBody { replaces, owner: owner.clone() }.encode();
+    let header = FrameHeader::alone(
+        FrameKind::Claim,
+        &source.codec,
+        &body,
+        FrameHeader {
+            incarnation: owner.incarnation.short(),
+            generation,
+            sequence: survey.chain.sequence(),
+            offset: survey.examined,
+            previous: survey.chain.last_offset(),
+            time_ms: options.host.now_ms(),
+            durable_through: survey.durable_through,
+            ..FrameHeader::BLANK
+        },
+    );
+    let mut frame = header.encode(&source.codec).to_vec();
+    frame.extend_from_slice(&body);
+    let landing = source.file.append(&frame).map_err(|error| {
+        if is_no_space(&error) {
+            no_space(&source.path, frame.len(), 0)
+        } else {
+            Error::io(&source.path, "append a claim to", error)
+        }
+    })?;
+    if landing.written < frame.len() {
+        return Err(no_space(&source.path, frame.len(), landing.written));
+    }
+    if landing.offset < survey.examined {
+        let (expected, found) = (survey.examined, landing.offset);
+        return Err(Error::new(&source.path, Cause::Shortened { expected, found }));
+    }
+    Ok(Claim {
+        generation,
+        at: landing.offset,
+        end: landing.offset + frame.len() as u64,
+        examined: survey.examined,
+        chain: survey.chain.clone(),
+    })
+}
+
+fn no_space(path: &Path, needed: usize, written: usize) -> Error {
+    let (needed, written) = (needed as u64, written as u64);
+    Error::new(path, Cause::NoSpace { needed, written, source: None })
+}
+
+/// Writes inherited bytes again, identical, in place, so that the next sync makes them durable: one
+/// that failed for an owner or a claimer before left pages in memory that the kernel calls clean
+/// (H9). Says how many.
+fn settle(source: &Source, from: u64, to: u64) -> Result<u64> {
+    let io = |operation| move |e| Error::io(&source.path, operation, e);
+    let from = from.max(PAGE_LEN);
+    let mut at = from;
+    let mut bytes = Vec::new();
+    while at < to {
+        let len = usize::try_from((to - at).min(SETTLE_CHUNK)).unwrap_or(0);
+        bytes.resize(len, 0);
+        let read = source.file.read_at(at, &mut bytes).map_err(io("read"))?;
+        if read == 0 {
+            break;
+        }
+        source.file.write_at(at, &bytes[..read]).map_err(io("settle"))?;
+        at += read as u64;
+    }
+    Ok(at.saturating_sub(from))
+}
+
+/// The checksum of the last record, which may stand before the checkpoint that we began at.
+fn last_checksum(look: &Look) -> Result<u32> {
+    let (survey, last) = (&look.survey, look.survey.chain.sequence());
+    if survey.lost_at_end() > 0 {
+        // The mark is of a record that nobody can read any more.
+        return Ok(0);
+    }
+    if survey.last_record_checksum != 0 {
+        return Ok(survey.last_record_checksum);
+    }
+    look.index.checksum_of(&look.source, last, survey.chain.end)
+}
+
+fn open_generation(
+    look: &mut Look,
+    taking: &Takeover<'_>,
+    claim: &Claim,
+    report: RepairReport,
+) -> Result<Outcome> {
+    let Takeover { owner, options, previous, reason, .. } = taking;
+    let (owner, options, reason) = (*owner, *options, *reason);
+    let survey = &look.survey;
+    let mut sequence = survey.chain.sequence() + survey.lost_at_end();
+    if mutation::broken(Mutation::ReuseSequenceAfterLoss) {
+        sequence = survey.chain.sequence();
+    }
+    let body = OpeningBody {
+        identity: look.located.identity.clone(),
+        previous_generation: previous.generation,
+        reason,
+        claim: claim.at,
+        last_frame: survey.chain.last_offset(),
+        owner: owner.clone(),
+        previous_owner: previous.owner.clone(),
+        report: report.clone(),
+    }
+    .encode();
+    let mut writer = Writer::new(Opened {
+        source: look.source.clone(),
+        identity: look.located.identity.clone(),
+        options: options.clone(),
+        owner: owner.clone(),
+        generation: claim.generation,
+        chain: survey.chain.clone(),
+        sequence,
+        tail: survey.examined,
+        unsettled: survey.examined > claim.end,
+        // The claim was synced, and everything before it with it.
+        durable: DurableThrough { offset: claim.end, sequence: survey.durable_sequence() },
+        index: look.index.clone(),
+        summary: survey.summary,
+        last_checksum: last_checksum(look)?,
+        slot_counter: look.located.slot_counter,
+        checkpoint: look.checkpoint,
+    });
+    let now = options.host.now_ms();
+    let landed = match writer.land(&[&[control(FrameKind::Opening, &body, now)]]) {
+        Ok(landed) => landed,
+        Err(error) if matches!(error.cause(), Cause::Fenced { .. }) => {
+            return Ok(Outcome::Lost(error));
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(refused) = landed.refused {
+        return Err(refused);
+    }
+    writer.summary.opening = landed.start;
+    writer.summary.records_lost += look.survey.lost_at_end();
+    // A slot vouches for the batches that end below its durable-through, and torn ones may stand
+    // before the claim: until the opening is durable it vouches for the chain before it only.
+    writer.durable.offset = look.survey.chain.end;
+    writer.write_slot(SlotState::Open);
+    if let Some(owner) = previous.owner.as_ref().filter(|_| reason != OpenReason::Released) {
+        replace::remove_left_over(&look.source.path, &look.located.identity, owner, options);
+    }
+    let opening = Opening {
+        generation: Generation::new(writer.generation),
+        previous_generation: Generation::new(previous.generation),
+        previous_owner: previous.owner.clone(),
+        reason,
+        report,
+    };
+    Ok(Outcome::Opened(Box::new((writer, opening))))
+}
