@@ -207,10 +207,10 @@ impl History {
         })
     }
 
-    /// Whether frames of a batch that was refused may count, for damage took what told of that
-    /// (decision 1).
+    /// Whether frames of a batch that was refused may count, for damage or a power loss took what told of
+    /// that (decision 1).
     pub(crate) fn may_look_whole(&self, attempt: &Attempt) -> bool {
-        (self.was_cut || self.opening_was_damaged)
+        (self.was_cut || self.opening_was_damaged || self.power_failed)
             && attempt.tags.len() > 1
             && matches!(attempt.outcome, Outcome::Refused)
     }
