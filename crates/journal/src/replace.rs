@@ -147,7 +147,8 @@ fn reopen(source: &Source, survey: &Survey, owner: &Owner, options: &Options) ->
         generation: chain.generation(),
         sequence: chain.sequence(),
         tail: survey.examined,
-        unsettled: true,
+        // A claim behind the seal does not matter here: whoever opens looks again behind this.
+        unsettled: false,
         durable: DurableThrough { offset: survey.durable_through, sequence: 0 },
         chain,
         summary: survey.summary,
@@ -157,7 +158,13 @@ fn reopen(source: &Source, survey: &Survey, owner: &Owner, options: &Options) ->
     });
     let body = ReopenBody { owner: owner.clone() }.encode();
     let now = options.host.now_ms();
-    let landed = writer.land(&[&[control(FrameKind::Reopen, &body, now)]])?;
+    let landed = match writer.land(&[&[control(FrameKind::Reopen, &body, now)]]) {
+        // Somebody came between the look and this frame, which is dead then: look again.
+        Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Poisoned) => {
+            return Ok(());
+        }
+        landed => landed?,
+    };
     landed.refused.map_or(Ok(()), Err)?;
     source.file.sync().map_err(|e| Error::io(&source.path, "sync", e))
 }

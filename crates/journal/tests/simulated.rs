@@ -198,6 +198,51 @@ fn a_generation_of_a_compacted_file_is_owned_once_though_power_takes_its_name() 
     assert_eq!(machine.bench.texts(), ["one"]);
 }
 
+/// H15: a compaction came to its seal and no further, and somebody who had looked before it claims
+/// behind it, in vain. The next opener took the seal back, found the claim, and was told that nobody
+/// knows whether something is stored: an opening stores nothing.
+#[test]
+fn a_seal_is_taken_back_although_a_claim_stands_behind_it() {
+    for comes_late in [false, true] {
+        let bench = Bench::new();
+        let mut journal = bench.create();
+        append(&mut journal, &["one"]);
+        let disk = FaultDisk::new();
+        let takeover = Takeover::Always;
+        let options = Options { claim_attempts: 1, takeover, ..options_on(&disk) };
+        let (sealed, is_sealed) = mpsc::channel();
+        let (go, may_go) = mpsc::channel();
+        let owner = bench.disk.clone();
+        disk.before(Op::Append, 1, move || {
+            owner.die_at(Op::Rename, 1);
+            assert!(journal.compact().is_err());
+            sealed.send(()).unwrap();
+            may_go.recv().unwrap();
+        });
+        let path = bench.path.clone();
+        let claimer = thread::spawn(move || Journal::open(&path, &options).unwrap_err().kind());
+        is_sealed.recv().unwrap();
+        for copy in bench.names().iter().filter(|name| *name != "a.journal") {
+            fs::remove_file(bench.folder().join(copy)).unwrap();
+        }
+        let claim = move || {
+            go.send(()).unwrap();
+            assert_eq!(claimer.join().unwrap(), ErrorKind::Detached);
+        };
+
+        let disk = FaultDisk::new();
+        let options = Options { takeover, ..options_on(&disk) };
+        if comes_late {
+            disk.before(Op::Append, 1, claim)
+        } else {
+            claim()
+        }
+        let mut next = Journal::open(&bench.path, &options).unwrap();
+        append(&mut next, &["two"]);
+        assert_eq!(bench.texts(), ["one", "two"]);
+    }
+}
+
 // ---- damage ----------------------------------------------------------------------------------
 
 /// Decision 1, D3, J1: the disk was full in the middle of a batch, which was refused. Others write where

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use session_journal::JournalId;
 
-use crate::history::{Condition, History, Outcome, Span, Tag, kind_of};
+use crate::history::{Attempt, Condition, History, Outcome, Span, Tag, kind_of};
 
 /// An operation with its answer. What had no effect, and told nothing, is not among them.
 #[derive(Clone, Debug)]
@@ -161,7 +161,9 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
     for attempt in history.attempts.iter().filter(|attempt| attempt.journal == id) {
         let span = &attempt.span;
         match &attempt.outcome {
-            Outcome::Acknowledged(appended) if span.ended_in == epoch => {
+            Outcome::Acknowledged(appended)
+                if span.ended_in == epoch && !was_hit_under_way(history, attempt, epoch) =>
+            {
                 let records: Vec<(u64, Tag)> = appended
                     .iter()
                     .zip(&attempt.tags)
@@ -195,7 +197,9 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
         let open = match attempt.outcome {
             Outcome::Pending | Outcome::Unknown => true,
             // One that a loss took may come back: somebody who had read it writes it again, settling.
-            Outcome::Acknowledged(_) => attempt.span.ended_in != epoch,
+            Outcome::Acknowledged(_) => {
+                attempt.span.ended_in != epoch || was_hit_under_way(history, attempt, epoch)
+            }
             Outcome::Refused | Outcome::Conflict(_) => false,
         };
         let may_follow = within(&attempt.span) || attempt.span.begun_in <= epoch;
@@ -215,6 +219,13 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
     }
     events.sort_by_key(|event| event.begun);
     events
+}
+
+/// A loss came while it was under way, and may have taken some of what it had written and not synced:
+/// written records are acknowledged all the same.
+fn was_hit_under_way(history: &History, attempt: &Attempt, epoch: usize) -> bool {
+    let at_risk = |tag| history.at_risk.contains(tag) && !history.durable.contains(tag);
+    attempt.span.begun_in < epoch && attempt.tags.iter().any(at_risk)
 }
 
 struct Search {
