@@ -243,6 +243,8 @@ pub(crate) struct Copy {
     checkpoint: u64,
     last_checksum: u32,
     buffer: Vec<u8>,
+    /// So many bytes of it are in the file.
+    flushed: u64,
     /// It is in its place now, and must not be removed.
     placed: bool,
 }
@@ -279,6 +281,7 @@ impl Copy {
             checkpoint: 0,
             last_checksum: 0,
             buffer: Vec::new(),
+            flushed: 0,
             placed: false,
         };
         copy.write_front(owner, &first, end, lost)?;
@@ -403,7 +406,7 @@ impl Copy {
     fn flush(&mut self) -> Result<()> {
         let bytes = std::mem::take(&mut self.buffer);
         let mut rest = bytes.as_slice();
-        // Nobody else writes this file: going on after a short write is right here.
+        // Going on after a short write is right here: nobody else is meant to write this file.
         while !rest.is_empty() {
             let landing = self.target.file.append(rest);
             let landing = landing.map_err(|e| Error::io(&self.path, "write", e))?;
@@ -412,6 +415,11 @@ impl Copy {
                 let cause = Cause::NoSpace { needed, written: 0, source: None };
                 return Err(Error::new(&self.path, cause));
             }
+            if landing.offset != self.flushed {
+                let why = std::io::Error::other("something else writes into the copy");
+                return Err(Error::io(&self.path, "write", why));
+            }
+            self.flushed += landing.written as u64;
             rest = &rest[landing.written..];
         }
         self.buffer = bytes;

@@ -321,7 +321,8 @@ impl Writer {
             self.settle_dead_bytes().map_err(|error| self.unsettled_by(&error))?;
             true
         } else {
-            self.was_displaced(landing.offset + landing.written as u64)?
+            let our_end = landing.offset + landing.written as u64;
+            self.was_displaced(our_end).map_err(|error| self.displaced_by(error))?
         };
         let start = self.tail;
         if in_place && landing.written == meant {
@@ -505,6 +506,12 @@ impl Writer {
             return Error::new(self.path(), Cause::Unknown { why });
         }
         self.poison(why)
+    }
+
+    /// Whether a shared descriptor lied about the position cannot be told where the look at the file
+    /// fails: what we wrote may stand in its place.
+    fn displaced_by(&mut self, error: Error) -> Error {
+        if matches!(error.cause(), Cause::Io { .. }) { self.unsettled_by(&error) } else { error }
     }
 
     /// Something landed between the tail and our bytes. True where the chain holds our batch after

@@ -243,6 +243,34 @@ fn a_seal_is_taken_back_although_a_claim_stands_behind_it() {
     }
 }
 
+// ---- shared descriptors ----------------------------------------------------------------------
+
+/// H21, H22: a child wrote through its parent's descriptor, so that the parent had to look where its
+/// record stands, and could not read the file. It was told that nothing is stored: it stood there, and
+/// who stored it again had it twice.
+#[test]
+fn an_owner_that_cannot_look_where_its_record_stands_does_not_say_that_it_is_not_stored() {
+    for nth in 1.. {
+        let bench = Bench::new();
+        let mut journal = bench.create();
+        append(&mut journal, &["one"]);
+        bench.disk.child_writes(1, b"of a child");
+        bench.disk.fail(Op::ReadAt, nth, EIO);
+        match journal.append(&record("two")) {
+            Ok(_) => {
+                assert!(nth > 1, "no read failed");
+                break;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unknown, "read {nth}: {error}"),
+        }
+        assert_eq!(bench.texts(), ["one", "two"]);
+        assert_eq!(journal.append(&record("three")).unwrap_err().kind(), ErrorKind::Poisoned);
+        drop(journal);
+        append(&mut bench.open().unwrap(), &["three"]);
+        assert_eq!(bench.texts(), ["one", "two", "three"]);
+    }
+}
+
 // ---- damage ----------------------------------------------------------------------------------
 
 /// Decision 1, D3, J1: the disk was full in the middle of a batch, which was refused. Others write where

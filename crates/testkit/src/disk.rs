@@ -111,6 +111,28 @@ impl SimFile {
     }
 }
 
+impl SimFile {
+    /// Where the descriptor stands behind an append: behind its last byte, or behind those of a child
+    /// that has the same open file. A child may write anything, and what its parent wrote once more.
+    fn position_behind(&self, at: usize, bytes: &[u8]) -> usize {
+        let shared = self.world.fault(self.actor, "write of a child", |faults| faults.shared);
+        self.world.with(|state| {
+            let state = &mut *state;
+            let file = &mut state.files[self.index];
+            if !shared {
+                return at + bytes.len();
+            }
+            let end = file.len();
+            let len = 1 + state.choices.below(200) as usize;
+            let again = state.choices.below(2) == 1;
+            let child = if again { bytes.to_vec() } else { vec![b'x'; len] };
+            file.appends(end, &child);
+            file.write(end, &child);
+            file.len()
+        })
+    }
+}
+
 impl Storage for SimFile {
     fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
         self.world.step(self.actor, "append")?;
@@ -133,7 +155,8 @@ impl Storage for SimFile {
                 self.world.with(|state| state.files[self.index].write(at, &bytes[..written]));
             }
             self.world.with(|state| state.tell(|| format!("  {written} bytes at {at}")));
-            Ok(Landing { offset: at as u64, written })
+            let position = self.position_behind(at, &bytes[..written]);
+            Ok(Landing { offset: (position - written) as u64, written })
         });
         self.world.with(|state| state.files[self.index].busy = false);
         landed

@@ -17,6 +17,9 @@ pub(crate) struct Faults {
     pub(crate) short: u32,
     /// The disk is full, and has room again later. Chances: steps.
     pub(crate) no_space: u32,
+    /// A child that inherited the open file writes through it too, right behind its parent: so the
+    /// descriptor's position tells the parent a place that is not its own (H21). Chances: writes.
+    pub(crate) shared: u32,
     /// A write, read or sync fails with EIO. Chances: each of them.
     pub(crate) write_error: u32,
     pub(crate) read_error: u32,
@@ -99,6 +102,7 @@ impl Faults {
             power: rate(choices, 3, &[800, 300, 100]),
             short: rate(choices, 4, often),
             no_space: rate(choices, 4, rare),
+            shared: rate(choices, 8, often),
             write_error: rate(choices, 5, often),
             read_error: rate(choices, 6, rare),
             sync_error: rate(choices, 4, often),
