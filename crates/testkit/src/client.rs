@@ -16,7 +16,7 @@ pub(crate) use self::reading::{look, recognise};
 use crate::choices::Choices;
 use crate::disk::SimDisk;
 use crate::faults::Workload;
-use crate::history::{History, Span, Tag};
+use crate::history::{History, Span};
 use crate::host::SimHost;
 use crate::world::{Actor, World, count};
 
@@ -59,8 +59,6 @@ struct Hold {
     /// The epoch that the reader began in.
     reader_epoch: usize,
     mark: Option<Mark>,
-    /// Records with a key of which nobody knows whether they are stored.
-    retry: Vec<Tag>,
 }
 
 /// One life of a process.

@@ -45,6 +45,8 @@ pub(crate) struct Attempt {
     pub(crate) condition: Option<Condition>,
     pub(crate) span: Span,
     pub(crate) outcome: Outcome,
+    /// A loss took it before it was durable. It may be stored again under its key, elsewhere.
+    pub(crate) lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -111,6 +113,9 @@ pub(crate) struct History {
     /// The power failed. A batch that was written, not durable, with others behind it, may be there
     /// in part then (decision 1).
     pub(crate) power_failed: bool,
+    /// Records with a key that are to be appended again, by journal: their producers do not know
+    /// whether they are stored, or ask once more all the same. They outlive whoever appended first.
+    pub(crate) retries: BTreeMap<JournalId, Vec<Tag>>,
     pub(crate) violation: Option<String>,
     tick: u64,
     next_tag: Tag,
@@ -130,6 +135,7 @@ impl History {
             durable: BTreeSet::new(),
             was_cut: false,
             power_failed: false,
+            retries: BTreeMap::new(),
             violation: None,
             tick: 0,
             next_tag: 1,
@@ -177,9 +183,10 @@ impl History {
         attempt.outcome = outcome;
     }
 
-    /// Every sequence of a record that somebody was told of.
+    /// Every sequence of a record that somebody was told of, but for what a loss took by right.
     pub(crate) fn acknowledged(&self, journal: JournalId) -> impl Iterator<Item = (Tag, Appended)> {
-        self.attempts.iter().filter(move |attempt| attempt.journal == journal).flat_map(|attempt| {
+        let held = move |attempt: &&Attempt| attempt.journal == journal && !attempt.lost;
+        self.attempts.iter().filter(held).flat_map(|attempt| {
             let appended = match &attempt.outcome {
                 Outcome::Acknowledged(appended) => appended.as_slice(),
                 _ => &[],
@@ -203,6 +210,11 @@ impl History {
         let there = |tag: &Tag| list.iter().any(|(_, one)| one == tag);
         let lost: Vec<Tag> =
             self.acknowledged(journal).map(|(tag, _)| tag).filter(|tag| !there(tag)).collect();
+        let by_right = |tag: &Tag| lost.contains(tag) && !self.durable.contains(tag);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.journal == journal) {
+            let answered = matches!(attempt.outcome, Outcome::Acknowledged(_));
+            attempt.lost |= answered && attempt.tags.iter().any(by_right);
+        }
         self.at_risk.extend(lost);
     }
 

@@ -1,10 +1,16 @@
 //! Appending: records, batches, keys and their retries, conditions.
 
-use bytes::Bytes;
-use session_journal::{AppendOptions, Appended, Cause, Durability, Error, Expect, NewRecord};
+use std::sync::Arc;
 
-use super::{Client, Shared};
+use bytes::Bytes;
+use session_journal::{
+    AppendOptions, Appended, Cause, Durability, Error, Expect, JournalId, NewRecord, Reader,
+};
+
+use super::{Client, Shared, look};
+use crate::disk::SimDisk;
 use crate::history::{Attempt, Condition, Outcome, Tag, kind_of};
+use crate::world::Actor;
 
 impl Client {
     fn new_record(&self, session: usize, keyed: bool) -> (Tag, NewRecord) {
@@ -73,7 +79,9 @@ impl Client {
         if !self.owner(session) {
             return;
         }
-        let again = self.holds[session].retry.pop();
+        let Some(journal) = &self.holds[session].journal else { return };
+        let (id, known) = (journal.id(), journal.last_sequence().get());
+        let again = self.shared.history.borrow_mut().retries.entry(id).or_default().pop();
         let (tag, record) = match again {
             Some(tag) => {
                 let payload = self.shared.history.borrow().payloads[&tag].clone();
@@ -84,14 +92,38 @@ impl Client {
         let what = if again.is_some() { "retry of a key" } else { "append with a key" };
         let options =
             AppendOptions { durability: Some(self.durability()), ..AppendOptions::default() };
-        self.append_these(what, session, &[tag], &[record], &options, None);
-        let history = self.shared.history.borrow();
-        let unknown = history.attempts.last().is_some_and(|attempt| {
-            attempt.tags == [tag] && matches!(attempt.outcome, Outcome::Unknown)
-        });
-        drop(history);
+        let answer = self.append_these(what, session, &[tag], &[record], &options, None);
+        if let Some(Outcome::Acknowledged(appended)) = &answer
+            && !appended[0].duplicate
+        {
+            self.must_be_new(session, id, tag, known);
+        }
+        let unknown = matches!(answer, None | Some(Outcome::Unknown));
         if unknown || self.shared.choose(|choices| choices.once_in(4)) {
-            self.holds[session].retry.push(tag);
+            self.shared.history.borrow_mut().retries.entry(id).or_default().push(tag);
+        }
+    }
+
+    /// H22: a record that was stored under this key has a number. Where its owner knew that number, and
+    /// nothing else has it, the record is missing; then nobody can say that its key is not there.
+    fn must_be_new(&self, session: usize, id: JournalId, tag: Tag, known: u64) {
+        let before: Vec<u64> = {
+            let history = self.shared.history.borrow();
+            let all = history.acknowledged(id).filter(|(one, _)| *one == tag);
+            all.map(|(_, appended)| appended.sequence.get()).filter(|at| *at <= known).collect()
+        };
+        if before.is_empty() {
+            return;
+        }
+        let disk = Arc::new(SimDisk::new(&self.shared.world, Actor::Checker));
+        let found = Reader::open_with(Shared::path(session), disk);
+        let Ok((records, _)) = found.and_then(|reader| look(&reader)) else { return };
+        for at in before {
+            if !records.iter().any(|record| record.sequence.get() == at) {
+                let what =
+                    format!("record {at} (tag {tag}) is missing, and its key is stored anew");
+                self.shared.history.borrow_mut().violated(what);
+            }
         }
     }
 
@@ -124,14 +156,14 @@ impl Client {
         records: &[NewRecord],
         options: &AppendOptions,
         condition: Option<Condition>,
-    ) {
+    ) -> Option<Outcome> {
         let span = self.begin(what, session);
-        let Some(journal) = &mut self.holds[session].journal else { return };
+        let journal = self.holds[session].journal.as_mut()?;
         let attempt = {
             let mut history = self.shared.history.borrow_mut();
             let (journal, tags) = (journal.id(), tags.to_vec());
             let outcome = Outcome::Pending;
-            history.attempts.push(Attempt { journal, tags, condition, span, outcome });
+            history.attempts.push(Attempt { journal, tags, condition, span, outcome, lost: false });
             history.attempts.len() - 1
         };
         let answer = match records {
@@ -141,7 +173,7 @@ impl Client {
             }
             records => journal.append_all(records, options),
         };
-        self.answered(what, session, attempt, answer);
+        self.answered(what, session, attempt, answer)
     }
 
     fn answered(
@@ -150,9 +182,9 @@ impl Client {
         session: usize,
         attempt: usize,
         answer: Result<Vec<Appended>, Error>,
-    ) {
+    ) -> Option<Outcome> {
         if self.is_dead() {
-            return;
+            return None;
         }
         let outcome = match answer {
             Ok(appended) => {
@@ -174,7 +206,8 @@ impl Client {
                 }
             }
         };
-        self.shared.history.borrow_mut().answer(attempt, outcome);
+        self.shared.history.borrow_mut().answer(attempt, outcome.clone());
+        Some(outcome)
     }
 }
 

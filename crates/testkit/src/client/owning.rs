@@ -1,5 +1,6 @@
 //! Opening and giving up; compactions, deletions, syncs.
 
+use session_journal::format::{Codec, SLOT_LEN, Slot, decode_identity, slot_offset};
 use session_journal::{ErrorKind, Journal, SessionName, Takeover};
 
 use super::{Client, Shared};
@@ -37,6 +38,7 @@ impl Client {
             Err(error) => return self.failed("open", &error),
         };
         self.tell(|| format!("owns generation {}", journal.generation()));
+        self.must_be_above_slots(session, &journal);
         let mut history = self.shared.history.borrow_mut();
         let (id, generation) = (journal.id(), journal.generation().get());
         let life = Life { session, ..Life::default() };
@@ -46,6 +48,31 @@ impl Client {
         drop(history);
         self.holds[session].mark = Some(journal.mark());
         self.holds[session].journal = Some(journal);
+    }
+
+    /// H10: the numbers that the best slot of an owner before knows to be durable are never given to
+    /// other records, whatever became of the records.
+    fn must_be_above_slots(&self, session: usize, journal: &Journal) {
+        let generation = journal.generation().get();
+        let known = self.shared.world.with(|state| {
+            let file = state.find(&Shared::path(session)).ok()?;
+            let page = state.files[file].bytes();
+            let identity = decode_identity(page).ok().filter(|one| one.journal == journal.id())?;
+            let codec = Codec::new(identity.salt);
+            let slot = |which| {
+                let at = usize::try_from(slot_offset(which)).ok()?;
+                Slot::decode(page.get(at..at + SLOT_LEN)?, &codec)
+            };
+            let earlier = [0, 1].into_iter().filter_map(slot).filter(|s| s.generation < generation);
+            earlier.max_by_key(|slot| (slot.generation, slot.counter)).map(|slot| slot.sequence)
+        });
+        let (last, known) = (journal.last_sequence().get(), known.unwrap_or(0));
+        if last < known {
+            let what = format!(
+                "generation {generation} goes on behind record {last}, and {known} was durable"
+            );
+            self.shared.history.borrow_mut().violated(what);
+        }
     }
 
     pub(super) fn owner(&mut self, session: usize) -> bool {
