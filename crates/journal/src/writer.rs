@@ -133,6 +133,8 @@ pub(crate) struct Writer {
     witness: Option<FrameHeader>,
     buffer: Vec<u8>,
     finished: Option<Error>,
+    /// It was finished while neither its file nor a compacted one was at its path.
+    nameless: bool,
     /// The right to hold descriptors, where they are bounded.
     lease: Option<Lease>,
     parked: bool,
@@ -159,7 +161,8 @@ impl Writer {
             durable: opened.durable,
             folder_synced: false,
             unsynced_since_ms: now,
-            last_check_ms: now,
+            // An opener looked before its claim: who knows how long ago.
+            last_check_ms: i64::MIN,
             index: opened.index,
             summary: opened.summary,
             last_checksum: opened.last_checksum,
@@ -169,6 +172,7 @@ impl Writer {
             fresh_checkpoint: None,
             buffer: Vec::new(),
             finished: None,
+            nameless: false,
             lease: None,
             parked: false,
         }

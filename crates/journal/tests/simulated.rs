@@ -243,6 +243,60 @@ fn a_seal_is_taken_back_although_a_claim_stands_behind_it() {
     }
 }
 
+// ---- strangers ---------------------------------------------------------------------------------
+
+/// H5: an opener was stopped behind its claim, and a stranger moved the file away meanwhile. It opened
+/// what had no name any more, and for a quarter of a second more it acknowledged written records there.
+#[test]
+fn an_opener_looks_at_the_name_before_it_acknowledges_its_first_record() {
+    let bench = Bench::new();
+    append(&mut bench.create(), &["one"]);
+    let (from, to) = (bench.path.clone(), bench.folder().join("moved.journal"));
+    bench.disk.after(Op::Append, 1, move || fs::rename(from, to).unwrap());
+    let mut journal = bench.open().unwrap();
+    let written = AppendOptions { durability: Some(Durability::Written), ..Default::default() };
+    let refused = journal.append_all(&[record("two")], &written).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Detached);
+}
+
+/// H5, H22: a producer asks again for a key that is stored, after a stranger moved the file away. It was
+/// told that its record is there and durable, and at the path there was nothing.
+#[test]
+fn a_duplicate_is_not_called_durable_in_a_file_that_has_lost_its_name() {
+    for together in [false, true] {
+        let bench = Bench::new();
+        let mut journal = bench.create();
+        let (one, two) = (record("one").key("1"), record("two").key("2"));
+        let both = [one.clone(), two];
+        journal.append_all(&both, &AppendOptions::default()).unwrap();
+        fs::rename(&bench.path, bench.folder().join("moved.journal")).unwrap();
+        let refused = match together {
+            true => journal.append_all(&both, &AppendOptions::default()).map(drop),
+            false => journal.append(&one).map(drop),
+        };
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Detached);
+    }
+}
+
+/// H5: a stranger moved a file away while somebody took it over. The owner before saw the takeover, and
+/// that its record stands before it: it called it durable, and nothing was at the path.
+#[test]
+fn a_record_before_a_takeover_of_a_file_without_its_name_is_not_called_durable() {
+    let bench = Bench::new();
+    let mut journal = bench.create();
+    let (path, moved) = (bench.path.clone(), bench.folder().join("moved.journal"));
+    bench.disk.before(Op::Sync, 1, move || {
+        let other = FaultDisk::new();
+        let (from, to) = (path.clone(), moved);
+        other.after(Op::Append, 1, move || fs::rename(from, to).unwrap());
+        let options = Options { takeover: Takeover::Always, ..options_on(&other) };
+        drop(Journal::open(&path, &options).unwrap());
+    });
+    let unknown = journal.append(&record("one")).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::Unknown, "{unknown}");
+    assert_eq!(journal.append(&record("two")).unwrap_err().kind(), ErrorKind::Fenced);
+}
+
 // ---- shared descriptors ----------------------------------------------------------------------
 
 /// H21, H22: a child wrote through its parent's descriptor, so that the parent had to look where its

@@ -55,6 +55,8 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Hold {
     journal: Option<Journal>,
+    /// The file that it is of.
+    file: usize,
     reader: Option<Reader>,
     /// The epoch that the reader began in.
     reader_epoch: usize,
@@ -114,6 +116,12 @@ impl Client {
             15 => self.open(session),
             _ => self.append(session, 1, None),
         }
+    }
+
+    /// Whether the file of this handle has lost its name.
+    fn is_aside(&self, session: usize) -> bool {
+        let history = self.shared.history.borrow();
+        history.aside.as_ref().is_some_and(|aside| aside.file == self.holds[session].file)
     }
 
     /// An error is told of; one that finished the handle ends the hold.

@@ -144,6 +144,9 @@ impl Storage for SimFile {
         let written = self.room_for(bytes.len());
         let landed = written.and_then(|written| {
             let at = self.world.with(|state| {
+                if let Actor::Process(process) = self.actor {
+                    state.processes[process].file = self.index;
+                }
                 let file = &mut state.files[self.index];
                 let at = file.len();
                 file.appends(at, &bytes[..written]);
@@ -274,6 +277,9 @@ impl Disk for SimDisk {
             let file = File::durable(state.faults.page, content);
             state.files.push(file);
             let index = state.files.len() - 1;
+            if let Actor::Process(process) = self.actor {
+                state.processes[process].file = index;
+            }
             state.put_name(path, index);
             Ok(index)
         })?;

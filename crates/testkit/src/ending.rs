@@ -12,7 +12,7 @@ use crate::simulation::Run;
 use crate::world::Actor;
 
 impl Run<'_> {
-    fn look_at(&self, session: usize) -> Result<Found, String> {
+    pub(crate) fn look_at(&self, session: usize) -> Result<Found, String> {
         let disk = Arc::new(SimDisk::new(&self.shared.world, Actor::Checker));
         let reader = match Reader::open_with(Shared::path(session), disk) {
             Ok(reader) => reader,
@@ -31,7 +31,11 @@ impl Run<'_> {
     }
 
     /// What is at a session's path now keeps what was promised.
-    fn check_session(&self, session: usize, loss: Option<Loss>) -> Result<Found, String> {
+    pub(crate) fn check_session(
+        &self,
+        session: usize,
+        loss: Option<Loss>,
+    ) -> Result<Found, String> {
         let found = self.look_at(session)?;
         let history = self.shared.history.borrow();
         match &found {
@@ -43,6 +47,7 @@ impl Run<'_> {
                 if history.lives.contains_key(id) {
                     check::sound(&history, *id, list)?;
                     check::kept(&history, *id, list, loss)?;
+                    check::not_from_aside(&history, *id, list)?;
                     if history.lives[id].deleted {
                         return Err(format!("the journal {id} was deleted, and is there"));
                     }
@@ -57,7 +62,13 @@ impl Run<'_> {
 
     pub(crate) fn new_epoch(&mut self, loss: Loss) -> Result<(), String> {
         let damaged = self.shared.history.borrow().epochs.iter().any(|epoch| epoch.damaged);
-        let mut epoch = Epoch { damaged: damaged || loss == Loss::Damage, ..Epoch::default() };
+        let number = self.shared.history.borrow().epochs.len();
+        let line = match loss {
+            Loss::Stranger => number,
+            _ => self.shared.history.borrow().epochs[number - 1].line,
+        };
+        let damaged = damaged || loss == Loss::Damage;
+        let mut epoch = Epoch { damaged, line, ..Epoch::default() };
         for session in 0..self.shared.workload.sessions {
             let found = self.check_session(session, Some(loss));
             let found = found.map_err(|what| format!("behind {loss:?}: {what}"))?;
@@ -75,6 +86,7 @@ impl Run<'_> {
     /// has an order.
     pub(crate) fn finish(&mut self) -> Result<(), String> {
         self.no_violation()?;
+        self.check_aside()?;
         let loss = self.power_failed.then_some(Loss::Power);
         for session in 0..self.shared.workload.sessions {
             if let Found::Journal { id, list, gaps } = self.check_session(session, loss)? {

@@ -39,6 +39,9 @@ pub(crate) struct Faults {
     /// Damage hits the header page, and nothing else: with an opening gone too, nothing would tell
     /// the salt any more (H17).
     pub(crate) header: bool,
+    /// A stranger moves a journal away, removes it, or puts an older copy of it into its place.
+    /// Chances: steps.
+    pub(crate) stranger: u32,
     /// A header slot is lost, or comes back as it was earlier. Chances: steps.
     pub(crate) slot: u32,
     /// A frame becomes visible page by page while it is written.
@@ -96,7 +99,11 @@ impl Faults {
         let damages = choices.once_in(4);
         let header = choices.once_in(8);
         let damaging = |choices: &mut Choices| if damages { rate(choices, 2, rare) } else { 0 };
+        let sync_error = rate(choices, 4, often);
+        // What of a file without a name is not safe is not asked then.
+        let stranger = if damages || sync_error > 0 { 0 } else { rate(choices, 6, rare) };
         Self {
+            stranger,
             kill: rate(choices, 2, rare),
             stop: rate(choices, 2, often),
             power: rate(choices, 3, &[800, 300, 100]),
@@ -105,7 +112,7 @@ impl Faults {
             shared: rate(choices, 8, often),
             write_error: rate(choices, 5, often),
             read_error: rate(choices, 6, rare),
-            sync_error: rate(choices, 4, often),
+            sync_error,
             evict: rate(choices, 2, often),
             write_back: rate(choices, 2, often),
             flip: damaging(choices),

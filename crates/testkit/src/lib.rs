@@ -24,6 +24,7 @@ mod linear;
 mod mishaps;
 mod shrink;
 mod simulation;
+mod strangers;
 mod world;
 
 pub use choices::Choices;

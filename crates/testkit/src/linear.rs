@@ -106,7 +106,9 @@ pub(crate) fn check(history: &History, id: JournalId, epoch: usize) -> Result<()
         return Ok(());
     }
     let list = found.cloned().unwrap_or_default();
-    let earlier = |span: &Span| span.ended_in < epoch;
+    let changed = history.aside.as_ref().is_some_and(|aside| aside.journal == id);
+    let line = if changed { history.epochs[epoch].line } else { 0 };
+    let earlier = |span: &Span| span.ended_in < epoch && span.ended_in >= line;
     let generation = history.claims.iter().filter(|c| c.journal == id && earlier(&c.span));
     let generation = generation.map(|claim| claim.generation).max().unwrap_or(0);
     let events = events(history, id, epoch, &list);
@@ -162,7 +164,9 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
         let span = &attempt.span;
         match &attempt.outcome {
             Outcome::Acknowledged(appended)
-                if span.ended_in == epoch && !was_hit_under_way(history, attempt, epoch) =>
+                if span.ended_in == epoch
+                    && !attempt.aside
+                    && !was_hit_under_way(history, attempt, epoch) =>
             {
                 let records: Vec<(u64, Tag)> = appended
                     .iter()
@@ -185,7 +189,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
                     add(span, Operation::Append { records, generation, condition }, true);
                 }
             }
-            Outcome::Conflict(last) if strict && wholly(span) => {
+            Outcome::Conflict(last) if strict && wholly(span) && !attempt.aside => {
                 if let Some(condition) = attempt.condition {
                     add(span, Operation::Conflict { condition, last: *last }, true);
                 }
@@ -198,7 +202,9 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
             Outcome::Pending | Outcome::Unknown => true,
             // One that a loss took may come back: somebody who had read it writes it again, settling.
             Outcome::Acknowledged(_) => {
-                attempt.span.ended_in != epoch || was_hit_under_way(history, attempt, epoch)
+                attempt.aside
+                    || attempt.span.ended_in != epoch
+                    || was_hit_under_way(history, attempt, epoch)
             }
             Outcome::Refused | Outcome::Conflict(_) => false,
         };

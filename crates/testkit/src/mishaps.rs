@@ -18,6 +18,9 @@ impl Run<'_> {
         if self.happens(|faults| faults.power) {
             self.power_loss()?;
         }
+        if self.happens(|faults| faults.stranger) {
+            self.stranger()?;
+        }
         self.bytes_go_wrong()
     }
 
@@ -109,6 +112,7 @@ impl Run<'_> {
             }
         });
         self.kill_all()?;
+        self.check_aside()?;
         self.shared.world.with(State::power_loss);
         self.new_epoch(Loss::Power)?;
         (0..self.fibers.len()).for_each(|process| self.start(process));

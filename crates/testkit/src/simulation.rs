@@ -61,6 +61,8 @@ pub(crate) struct Run<'a> {
     left: Vec<Rc<Cell<u32>>>,
     pub(crate) current: usize,
     pub(crate) power_failed: bool,
+    /// A copy that a stranger made of a session's file, to be put into its place later.
+    pub(crate) backup: Option<(usize, Vec<u8>)>,
     /// The codec of each file that was damaged: its own header page may be what is damaged next.
     pub(crate) codecs: BTreeMap<usize, Codec>,
 }
@@ -84,8 +86,15 @@ impl<'a> Run<'a> {
         let history = Rc::new(RefCell::new(History::new()));
         let shared = Shared { world, workload: Rc::new(workload), history };
         let fibers = &mut fibers[..processes];
-        let mut run =
-            Self { shared, fibers, left, current: 0, power_failed: false, codecs: BTreeMap::new() };
+        let mut run = Self {
+            shared,
+            fibers,
+            left,
+            current: 0,
+            power_failed: false,
+            backup: None,
+            codecs: BTreeMap::new(),
+        };
         for process in 0..processes {
             run.shared.world.with(|state| state.processes.push(Process::default()));
             run.start(process);

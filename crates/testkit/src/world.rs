@@ -37,6 +37,10 @@ pub(crate) struct Process {
     pub(crate) stopped_until: u64,
     /// It waits for a lock that another one has.
     pub(crate) waits: bool,
+    /// The file that it appended to last.
+    pub(crate) file: usize,
+    /// It is about to change what is at a path: it compacts, or deletes.
+    pub(crate) renames: bool,
     /// It is opening a journal.
     pub(crate) opens: bool,
     /// Within a system call, where a stop does not reach it.
@@ -240,6 +244,17 @@ impl State {
     pub(crate) fn sync_names(&mut self) {
         self.changes.clear();
         self.durable_names.clone_from(&self.names);
+    }
+
+    /// A stranger changes what is at a path, and that is durable at once: this file, or nothing.
+    pub(crate) fn change_durably(&mut self, path: &Path, file: Option<usize>) {
+        self.changes.retain(|change| match change {
+            NameChange::Put(changed, _) | NameChange::Remove(changed) => changed != path,
+        });
+        for names in [&mut self.names, &mut self.durable_names] {
+            names.remove(path);
+            names.extend(file.map(|file| (path.to_owned(), file)));
+        }
     }
 
     /// The power fails: nothing is left but what is durable, and what reached the disk by chance.

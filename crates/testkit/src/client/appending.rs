@@ -163,7 +163,19 @@ impl Client {
             let mut history = self.shared.history.borrow_mut();
             let (journal, tags) = (journal.id(), tags.to_vec());
             let outcome = Outcome::Pending;
-            history.attempts.push(Attempt { journal, tags, condition, span, outcome, lost: false });
+            let durability = options.durability.unwrap_or_default();
+            let step = self.shared.world.with(|state| state.step);
+            history.attempts.push(Attempt {
+                journal,
+                tags,
+                condition,
+                span,
+                durability,
+                step,
+                outcome,
+                aside: false,
+                lost: false,
+            });
             history.attempts.len() - 1
         };
         let answer = match records {
@@ -206,7 +218,8 @@ impl Client {
                 }
             }
         };
-        self.shared.history.borrow_mut().answer(attempt, outcome.clone());
+        let aside = self.is_aside(session);
+        self.shared.history.borrow_mut().answer(attempt, outcome.clone(), aside);
         Some(outcome)
     }
 }

@@ -39,12 +39,17 @@ impl Client {
         };
         self.tell(|| format!("owns generation {}", journal.generation()));
         self.must_be_above_slots(session, &journal);
+        self.holds[session].file =
+            self.shared.world.with(|state| state.processes[self.process].file);
+        let aside = self.is_aside(session);
         let mut history = self.shared.history.borrow_mut();
         let (id, generation) = (journal.id(), journal.generation().get());
         let life = Life { session, ..Life::default() };
         history.lives.entry(id).or_insert(life);
         let span = history.end(span);
-        history.claims.push(Claim { journal: id, generation, span });
+        if !aside {
+            history.claims.push(Claim { journal: id, generation, span });
+        }
         drop(history);
         self.holds[session].mark = Some(journal.mark());
         self.holds[session].journal = Some(journal);
@@ -102,7 +107,15 @@ impl Client {
         }
         self.begin("compact", session);
         let Some(journal) = &mut self.holds[session].journal else { return };
-        if let Err(error) = journal.compact() {
+        self.shared.world.with(|state| state.processes[self.process].renames = true);
+        let compacted = journal.compact();
+        self.shared.world.with(|state| {
+            state.processes[self.process].renames = false;
+            if let (Ok(_), Ok(file)) = (&compacted, state.find(&Shared::path(session))) {
+                self.holds[session].file = file;
+            }
+        });
+        if let Err(error) = compacted {
             self.failed("compact", &error);
             if Self::finishes(error.kind()) {
                 self.holds[session].journal = None;
@@ -120,7 +133,9 @@ impl Client {
         if let Some(life) = self.shared.history.borrow_mut().lives.get_mut(&id) {
             life.deletion_begun = true;
         }
+        self.shared.world.with(|state| state.processes[self.process].renames = true);
         let deleted = journal.delete();
+        self.shared.world.with(|state| state.processes[self.process].renames = false);
         if let Err(error) = &deleted {
             self.failed("delete", error);
         }
@@ -135,6 +150,7 @@ impl Client {
         self.begin("sync", session);
         let Some(journal) = &mut self.holds[session].journal else { return };
         match journal.sync() {
+            Ok(()) if self.is_aside(session) => {}
             Ok(()) if !self.is_dead() => {
                 let mut history = self.shared.history.borrow_mut();
                 let mine: Vec<Tag> = history
