@@ -17,6 +17,9 @@ pub(crate) struct Faults {
     pub(crate) short: u32,
     /// The disk is full, and has room again later. Chances: steps.
     pub(crate) no_space: u32,
+    /// A child that inherited the open file writes through it too, right behind its parent: so the
+    /// descriptor's position tells the parent a place that is not its own (H21). Chances: writes.
+    pub(crate) shared: u32,
     /// A write, read or sync fails with EIO. Chances: each of them.
     pub(crate) write_error: u32,
     pub(crate) read_error: u32,
@@ -36,6 +39,9 @@ pub(crate) struct Faults {
     /// Damage hits the header page, and nothing else: with an opening gone too, nothing would tell
     /// the salt any more (H17).
     pub(crate) header: bool,
+    /// A stranger moves a journal away, removes it, or puts an older copy of it into its place.
+    /// Chances: steps.
+    pub(crate) stranger: u32,
     /// A header slot is lost, or comes back as it was earlier. Chances: steps.
     pub(crate) slot: u32,
     /// A frame becomes visible page by page while it is written.
@@ -93,15 +99,20 @@ impl Faults {
         let damages = choices.once_in(4);
         let header = choices.once_in(8);
         let damaging = |choices: &mut Choices| if damages { rate(choices, 2, rare) } else { 0 };
+        let sync_error = rate(choices, 4, often);
+        // What of a file without a name is not safe is not asked then.
+        let stranger = if damages || sync_error > 0 { 0 } else { rate(choices, 6, rare) };
         Self {
+            stranger,
             kill: rate(choices, 2, rare),
             stop: rate(choices, 2, often),
             power: rate(choices, 3, &[800, 300, 100]),
             short: rate(choices, 4, often),
             no_space: rate(choices, 4, rare),
+            shared: rate(choices, 8, often),
             write_error: rate(choices, 5, often),
             read_error: rate(choices, 6, rare),
-            sync_error: rate(choices, 4, often),
+            sync_error,
             evict: rate(choices, 2, often),
             write_back: rate(choices, 2, often),
             flip: damaging(choices),

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
-use session_journal::{Appended, JournalId};
+use session_journal::{Appended, Durability, JournalId};
 
 /// Names one record in all its attempts; the first eight bytes of its payload.
 pub(crate) type Tag = u64;
+
+/// How long a written append may go without a look at the name of its file, in the machine's time.
+const LOOK_INTERVAL: u64 = 250;
 
 /// What an append was told.
 #[derive(Clone, Debug)]
@@ -45,6 +48,14 @@ pub(crate) struct Attempt {
     pub(crate) condition: Option<Condition>,
     pub(crate) span: Span,
     pub(crate) outcome: Outcome,
+    /// What it asked for.
+    pub(crate) durability: Durability,
+    /// The machine's step at its beginning.
+    pub(crate) step: u64,
+    /// It went to a file that has lost its name.
+    pub(crate) aside: bool,
+    /// A loss took it before it was durable. It may be stored again under its key, elsewhere.
+    pub(crate) lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +79,20 @@ pub(crate) struct Life {
     pub(crate) session: usize,
     pub(crate) deletion_begun: bool,
     pub(crate) deleted: bool,
+    /// A stranger took its file away.
+    pub(crate) taken_away: bool,
+}
+
+/// A file that a stranger took from its path while it was owned.
+#[derive(Clone, Debug)]
+pub(crate) struct Aside {
+    pub(crate) file: usize,
+    pub(crate) journal: JournalId,
+    /// Since when, in ticks of the history and in steps of the machine.
+    pub(crate) since: u64,
+    pub(crate) since_step: u64,
+    /// What must be in it: what it held then, and what its owners were told since.
+    pub(crate) held: Vec<(u64, Tag)>,
 }
 
 /// What made bytes go away that programs had seen.
@@ -79,6 +104,8 @@ pub(crate) enum Loss {
     Eviction,
     /// A fault destroyed what was safe.
     Damage,
+    /// Another file, or none, is at the path now.
+    Stranger,
 }
 
 /// The stretch between two losses: within one, what was seen stays.
@@ -90,6 +117,9 @@ pub(crate) struct Epoch {
     pub(crate) damaged: bool,
     /// Records whose pages may have left the memory by now, their sync having failed.
     pub(crate) unsettled: BTreeSet<Tag>,
+    /// The first epoch of the file that a stranger put at a path: in an older copy generations come
+    /// again.
+    pub(crate) line: usize,
 }
 
 /// See the module.
@@ -118,6 +148,10 @@ pub(crate) struct History {
     /// The power failed. A batch that was written, not durable, with others behind it, may be there
     /// in part then (decision 1).
     pub(crate) power_failed: bool,
+    /// Records with a key that are to be appended again, by journal: their producers do not know
+    /// whether they are stored, or ask once more all the same. They outlive whoever appended first.
+    pub(crate) retries: BTreeMap<JournalId, Vec<Tag>>,
+    pub(crate) aside: Option<Aside>,
     pub(crate) violation: Option<String>,
     tick: u64,
     next_tag: Tag,
@@ -139,6 +173,8 @@ impl History {
             opening_was_damaged: false,
             seal_was_damaged: false,
             power_failed: false,
+            retries: BTreeMap::new(),
+            aside: None,
             violation: None,
             tick: 0,
             next_tag: 1,
@@ -172,10 +208,49 @@ impl History {
         Span { ended: self.tick(), ended_in: self.epoch(), ..span }
     }
 
-    pub(crate) fn answer(&mut self, attempt: usize, outcome: Outcome) {
+    /// An append to a file that has lost its name was answered. Nothing that began behind that may be
+    /// called durable, and nothing may be called written once its owner was to look at the name.
+    fn answer_aside(&mut self, attempt: usize) {
+        let (Some(aside), attempt) = (&mut self.aside, &mut self.attempts[attempt]) else { return };
+        attempt.aside = true;
+        let Outcome::Acknowledged(appended) = &attempt.outcome else { return };
+        let late = attempt.span.begun > aside.since;
+        let overdue = attempt.step > aside.since_step + LOOK_INTERVAL;
+        let mut broken = None;
+        for (tag, one) in attempt.tags.iter().zip(appended) {
+            if late && (overdue || attempt.durability == Durability::Durable) {
+                let (how, at) = (attempt.durability, one.sequence);
+                broken = Some(format!("{how:?}: record {at}, in a file that has lost its name"));
+            }
+            if !one.duplicate {
+                aside.held.push((one.sequence.get(), *tag));
+            }
+        }
+        if let Some(what) = broken {
+            self.violated(what);
+        }
+    }
+
+    /// A stranger put an older copy at a path: what it does not hold is gone there, by right.
+    pub(crate) fn go_back_to(&mut self, journal: JournalId, copy: &[(u64, Tag)]) {
+        let gone = |tag: &Tag| !copy.iter().any(|(_, one)| one == tag);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.journal == journal) {
+            attempt.lost |= attempt.tags.iter().any(gone);
+        }
+        let of_journal = self.attempts.iter().filter(|attempt| attempt.journal == journal);
+        for tag in of_journal.flat_map(|attempt| &attempt.tags).filter(|tag| gone(tag)) {
+            self.durable.remove(tag);
+        }
+    }
+
+    pub(crate) fn answer(&mut self, attempt: usize, outcome: Outcome, aside: bool) {
         let span = self.end(self.attempts[attempt].span);
+        self.attempts[attempt].span = span;
+        if aside {
+            self.attempts[attempt].outcome = outcome;
+            return self.answer_aside(attempt);
+        }
         let attempt = &mut self.attempts[attempt];
-        attempt.span = span;
         if let Outcome::Acknowledged(appended) = &outcome {
             for (tag, appended) in attempt.tags.iter().zip(appended) {
                 if appended.durable {
@@ -186,9 +261,11 @@ impl History {
         attempt.outcome = outcome;
     }
 
-    /// Every sequence of a record that somebody was told of.
+    /// Every sequence of a record that somebody was told of, but for what a loss took by right.
     pub(crate) fn acknowledged(&self, journal: JournalId) -> impl Iterator<Item = (Tag, Appended)> {
-        self.attempts.iter().filter(move |attempt| attempt.journal == journal).flat_map(|attempt| {
+        let held =
+            move |attempt: &&Attempt| attempt.journal == journal && !attempt.lost && !attempt.aside;
+        self.attempts.iter().filter(held).flat_map(|attempt| {
             let appended = match &attempt.outcome {
                 Outcome::Acknowledged(appended) => appended.as_slice(),
                 _ => &[],
@@ -228,7 +305,12 @@ impl History {
         if loss == Loss::Eviction {
             unsettled.extend(self.at_risk.difference(&self.durable));
         }
-        Epoch { damaged: last.damaged || loss == Loss::Damage, unsettled, found: BTreeMap::new() }
+        Epoch {
+            damaged: last.damaged || loss == Loss::Damage,
+            unsettled,
+            line: if loss == Loss::Stranger { self.epochs.len() } else { last.line },
+            found: BTreeMap::new(),
+        }
     }
 
     /// Whether nobody can say of this record whether a reader must find it in this epoch.
@@ -244,6 +326,11 @@ impl History {
         let there = |tag: &Tag| list.iter().any(|(_, one)| one == tag);
         let lost: Vec<Tag> =
             self.acknowledged(journal).map(|(tag, _)| tag).filter(|tag| !there(tag)).collect();
+        let by_right = |tag: &Tag| lost.contains(tag) && !self.durable.contains(tag);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.journal == journal) {
+            let answered = matches!(attempt.outcome, Outcome::Acknowledged(_));
+            attempt.lost |= answered && attempt.tags.iter().any(by_right);
+        }
         self.at_risk.extend(lost);
     }
 
