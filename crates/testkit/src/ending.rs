@@ -68,7 +68,7 @@ impl Run<'_> {
             _ => self.shared.history.borrow().epochs[number - 1].line,
         };
         let damaged = damaged || loss == Loss::Damage;
-        let mut epoch = Epoch { damaged, line, ..Epoch::default() };
+        let mut epoch = Epoch { loss: Some(loss), damaged, line, ..Epoch::default() };
         for session in 0..self.shared.workload.sessions {
             let found = self.check_session(session, Some(loss));
             let found = found.map_err(|what| format!("behind {loss:?}: {what}"))?;

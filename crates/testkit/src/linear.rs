@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use session_journal::JournalId;
 
-use crate::history::{Attempt, Condition, History, Outcome, Span, Tag, kind_of};
+use crate::history::{Attempt, Condition, History, Loss, Outcome, Span, Tag, kind_of};
 
 /// An operation with its answer. What had no effect, and told nothing, is not among them.
 #[derive(Clone, Debug)]
@@ -30,6 +30,12 @@ enum Operation {
     },
     Read {
         list: Vec<(u64, Tag)>,
+    },
+    /// Behind a record these come; and nothing behind these, where it was looked to the end.
+    Follow {
+        after: u64,
+        records: Vec<(u64, Tag)>,
+        to_the_end: bool,
     },
 }
 
@@ -88,6 +94,11 @@ impl Model {
                 rises
             }
             Operation::Read { list } => *list == self.list,
+            Operation::Follow { after, records, to_the_end } => {
+                let behind = self.list.partition_point(|(sequence, _)| sequence <= after);
+                let there = &self.list[behind..];
+                if *to_the_end { there == records } else { there.starts_with(records) }
+            }
         }
     }
 
@@ -138,6 +149,9 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
     let wholly = |span: &Span| span.begun_in == epoch && span.ended_in == epoch;
     // What damage took is left out, so what was counted on it cannot be compared.
     let strict = !history.epochs[epoch].damaged;
+    // An owner goes on counting what left the memory behind its back, until its next sync.
+    let losses = history.epochs[..=epoch].iter().map(|epoch| epoch.loss);
+    let evicted = losses.into_iter().any(|loss| loss == Some(Loss::Eviction));
     let mut events = Vec::new();
     let mut add = |span: &Span, operation, must| {
         let begun = if span.begun_in < epoch { 0 } else { span.begun };
@@ -153,6 +167,12 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
             Operation::Read { list: without_damaged(history, epoch, &view.list) },
             true,
         );
+    }
+    for one in history.watched.iter().filter(|one| one.journal == id && wholly(&one.span)) {
+        seen.extend(one.records.iter().map(|(sequence, tag)| (*tag, *sequence)));
+        let (after, to_the_end) = (one.after, one.to_the_end);
+        let records = without_damaged(history, epoch, &one.records);
+        add(&one.span, Operation::Follow { after, records, to_the_end }, true);
     }
     for claim in history.claims.iter().filter(|c| c.journal == id && c.span.ended_in == epoch) {
         // One that began earlier may have taken effect then.
@@ -189,7 +209,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
                     add(span, Operation::Append { records, generation, condition }, true);
                 }
             }
-            Outcome::Conflict(last) if strict && wholly(span) && !attempt.aside => {
+            Outcome::Conflict(last) if strict && wholly(span) && !attempt.aside && !evicted => {
                 if let Some(condition) = attempt.condition {
                     add(span, Operation::Conflict { condition, last: *last }, true);
                 }
