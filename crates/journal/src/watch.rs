@@ -47,17 +47,13 @@ impl Bell {
 /// A watch on one file. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct FileWatch {
-    pub(crate) bell: Arc<Bell>,
+    bell: Arc<Bell>,
     path: PathBuf,
 }
 
 impl FileWatch {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self::with_bell(path, Arc::new(Bell::default()))
-    }
-
     /// A watch on the file that is at the path now, with a bell that others may ring too.
-    pub(crate) fn with_bell(path: &Path, bell: Arc<Bell>) -> Self {
+    pub(crate) fn new(path: &Path, bell: Arc<Bell>) -> Self {
         hub().lock().add(path, &bell);
         Self { bell, path: path.to_owned() }
     }

@@ -12,7 +12,8 @@ use std::thread;
 use session_journal::format::{FrameKind, HEADER_LEN, PAGE_LEN};
 use session_journal::storage::{Access, Disk, LocalDisk};
 use session_journal::{
-    AppendOptions, Durability, ErrorKind, Journal, NewRecord, Options, Takeover, verify,
+    AppendOptions, Durability, ErrorKind, Follower, Journal, Mark, NewRecord, Options, Reader,
+    Sequence, Takeover, verify,
 };
 use support::disk::{EIO, FaultDisk, Op};
 use support::power::PowerDisk;
@@ -295,6 +296,28 @@ fn a_record_before_a_takeover_of_a_file_without_its_name_is_not_called_durable()
     let unknown = journal.append(&record("one")).unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::Unknown, "{unknown}");
     assert_eq!(journal.append(&record("two")).unwrap_err().kind(), ErrorKind::Fenced);
+}
+
+// ---- followers ---------------------------------------------------------------------------------
+
+/// D4: the last record that a follower had given was damaged afterwards, and the one before it. It told
+/// that both are missing, as if it had not given them, again and again.
+#[test]
+fn a_follower_whose_last_records_are_lost_says_that_it_cannot_go_on() {
+    let bench = Bench::new();
+    let mut journal = bench.create();
+    append(&mut journal, &["one", "two"]);
+    journal.close().unwrap();
+    let reader = Reader::open(&bench.path).unwrap();
+    let begin = Mark { journal: reader.id(), sequence: Sequence::ZERO, checksum: 0 };
+    let mut follower = Follower::new(reader, begin).unwrap();
+    for text in ["one", "two"] {
+        assert_eq!(follower.try_next().unwrap().unwrap().payload, text);
+    }
+    let records = frames(&bench.path).into_iter().filter(|(_, one)| one.kind == FrameKind::Record);
+    records.for_each(|(at, _)| damage(&bench.path, at + 20));
+    append(&mut bench.open().unwrap(), &["three"]);
+    assert_eq!(follower.try_next().unwrap_err().kind(), ErrorKind::Diverged);
 }
 
 // ---- shared descriptors ----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! What one simulated process does: opens, appends, retries, releases, compacts, reads.
 
 mod appending;
+mod following;
 mod owning;
 mod reading;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use session_journal::{Error, ErrorKind, Journal, Mark, Options, Reader, Takeover};
 
+use self::following::Following;
 pub(crate) use self::reading::{look, recognise};
 use crate::choices::Choices;
 use crate::disk::SimDisk;
@@ -60,6 +62,7 @@ struct Hold {
     reader: Option<Reader>,
     /// The epoch that the reader began in.
     reader_epoch: usize,
+    following: Option<Following>,
     mark: Option<Mark>,
 }
 
@@ -69,13 +72,12 @@ pub(crate) struct Client {
     shared: Shared,
     process: usize,
     holds: Vec<Hold>,
-    last_error: Option<ErrorKind>,
 }
 
 impl Client {
     pub(crate) fn new(shared: &Shared, process: usize) -> Self {
         let holds = (0..shared.workload.sessions).map(|_| Hold::default()).collect();
-        Self { shared: shared.clone(), process, holds, last_error: None }
+        Self { shared: shared.clone(), process, holds }
     }
 
     fn actor(&self) -> Actor {
@@ -112,6 +114,7 @@ impl Client {
             9 if on.compactions => self.compact(session),
             10 if on.deletions => self.delete(session),
             11..=13 if on.readers => self.read(session),
+            14 if on.followers => self.follow(session),
             14 => self.sync(session),
             15 => self.open(session),
             _ => self.append(session, 1, None),
@@ -125,8 +128,7 @@ impl Client {
     }
 
     /// An error is told of; one that finished the handle ends the hold.
-    fn failed(&mut self, what: &str, error: &Error) {
-        self.last_error = Some(error.kind());
+    fn failed(&self, what: &str, error: &Error) {
         self.tell(|| format!("failed to {what}: {error}"));
         if self.is_dead() {
             return;

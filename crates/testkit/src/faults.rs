@@ -82,6 +82,7 @@ pub(crate) struct Workload {
     pub(crate) compactions: bool,
     pub(crate) deletions: bool,
     pub(crate) readers: bool,
+    pub(crate) followers: bool,
     pub(crate) polite: bool,
     pub(crate) full_scans: bool,
     pub(crate) no_auto_repair: bool,
@@ -139,7 +140,7 @@ impl Workload {
     /// Draws it.
     pub(crate) fn draw(choices: &mut Choices) -> Self {
         let mut maybe = |n| choices.once_in(n);
-        let kinds = [2, 2, 2, 2, 3, 4, 2, 2, 3, 6, 2, 2, 4, 8].map(&mut maybe);
+        let kinds = [2, 2, 2, 2, 3, 4, 2, 2, 3, 6, 2, 2, 2, 4, 8].map(&mut maybe);
         let [
             batches,
             keys,
@@ -152,6 +153,7 @@ impl Workload {
             compactions,
             deletions,
             readers,
+            followers,
             polite,
             full_scans,
             no_auto_repair,
@@ -173,6 +175,7 @@ impl Workload {
             compactions,
             deletions,
             readers,
+            followers,
             polite,
             full_scans,
             no_auto_repair,

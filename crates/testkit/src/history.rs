@@ -73,12 +73,26 @@ pub(crate) struct View {
     pub(crate) span: Span,
 }
 
+/// What a follower gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) journal: JournalId,
+    /// Behind this record.
+    pub(crate) after: u64,
+    pub(crate) records: Vec<(u64, Tag)>,
+    /// It found nothing behind these.
+    pub(crate) to_the_end: bool,
+    pub(crate) span: Span,
+}
+
 /// What is known of a journal's being there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Life {
     pub(crate) session: usize,
     pub(crate) deletion_begun: bool,
     pub(crate) deleted: bool,
+    /// When the deletion was done, in ticks of the history.
+    pub(crate) deleted_at: Option<u64>,
     /// A stranger took its file away.
     pub(crate) taken_away: bool,
 }
@@ -111,6 +125,8 @@ pub(crate) enum Loss {
 /// The stretch between two losses: within one, what was seen stays.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epoch {
+    /// What began it.
+    pub(crate) loss: Option<Loss>,
     /// What was there at its beginning, by journal.
     pub(crate) found: BTreeMap<JournalId, Vec<(u64, Tag)>>,
     /// A claim may have been damaged by now: generations may come again.
@@ -128,6 +144,7 @@ pub(crate) struct History {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) views: Vec<View>,
+    pub(crate) watched: Vec<Watched>,
     pub(crate) lives: BTreeMap<JournalId, Life>,
     pub(crate) payloads: HashMap<Tag, Bytes>,
     pub(crate) epochs: Vec<Epoch>,
@@ -163,6 +180,7 @@ impl History {
             attempts: Vec::new(),
             claims: Vec::new(),
             views: Vec::new(),
+            watched: Vec::new(),
             lives: BTreeMap::new(),
             payloads: HashMap::new(),
             epochs: vec![Epoch::default()],
@@ -306,6 +324,7 @@ impl History {
             unsettled.extend(self.at_risk.difference(&self.durable));
         }
         Epoch {
+            loss: Some(loss),
             damaged: last.damaged || loss == Loss::Damage,
             unsettled,
             line: if loss == Loss::Stranger { self.epochs.len() } else { last.line },

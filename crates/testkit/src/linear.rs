@@ -31,6 +31,12 @@ enum Operation {
     Read {
         list: Vec<(u64, Tag)>,
     },
+    /// Behind a record these come; and nothing behind these, where it was looked to the end.
+    Follow {
+        after: u64,
+        records: Vec<(u64, Tag)>,
+        to_the_end: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +94,11 @@ impl Model {
                 rises
             }
             Operation::Read { list } => *list == self.list,
+            Operation::Follow { after, records, to_the_end } => {
+                let behind = self.list.partition_point(|(sequence, _)| sequence <= after);
+                let there = &self.list[behind..];
+                if *to_the_end { there == records } else { there.starts_with(records) }
+            }
         }
     }
 
@@ -153,6 +164,12 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
             Operation::Read { list: without_doubtful(history, epoch, &view.list) },
             true,
         );
+    }
+    for one in history.watched.iter().filter(|one| one.journal == id && wholly(&one.span)) {
+        seen.extend(one.records.iter().map(|(sequence, tag)| (*tag, *sequence)));
+        let (after, to_the_end) = (one.after, one.to_the_end);
+        let records = without_doubtful(history, epoch, &one.records);
+        add(&one.span, Operation::Follow { after, records, to_the_end }, true);
     }
     for claim in history.claims.iter().filter(|c| c.journal == id && c.span.ended_in == epoch) {
         // One that began earlier may have taken effect then.

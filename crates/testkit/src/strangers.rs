@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use session_journal::Reader;
+use session_journal::format::decode_identity;
+use session_journal::{JournalId, Reader};
 
 use crate::check::Found;
 use crate::client::{Shared, look, recognise};
@@ -39,6 +40,9 @@ impl Run<'_> {
         if busy || may_go {
             return Ok(());
         }
+        // Only a copy of this very journal: what was deleted is not brought back.
+        let of_this = |copy: &[u8]| decode_identity(copy).is_ok_and(|one| one.journal == id);
+        self.backup = self.backup.take().filter(|(_, copy)| of_this(copy));
         match (way, self.backup.take()) {
             (0, _) => self.displace("file moved away", session, Some(Path::new(ASIDE)), None),
             (1, _) => self.displace("file removed", session, None, None),
@@ -85,13 +89,7 @@ impl Run<'_> {
         });
     }
 
-    fn set_aside(
-        &self,
-        session: usize,
-        file: usize,
-        id: session_journal::JournalId,
-        held: Vec<(u64, Tag)>,
-    ) {
+    fn set_aside(&self, session: usize, file: usize, id: JournalId, held: Vec<(u64, Tag)>) {
         let found = self.look_at(session);
         let since_step = self.shared.world.with(|state| state.step);
         let mut history = self.shared.history.borrow_mut();

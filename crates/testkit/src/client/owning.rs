@@ -40,6 +40,7 @@ impl Client {
         self.tell(|| format!("owns generation {}", journal.generation()));
         self.holds[session].file =
             self.shared.world.with(|state| state.processes[self.process].file);
+        self.must_be_above_slots(session, &journal);
         let aside = self.is_aside(session);
         if !aside {
             self.must_be_above_slots(session, &journal);
@@ -62,9 +63,8 @@ impl Client {
     fn must_be_above_slots(&self, session: usize, journal: &Journal) {
         let generation = journal.generation().get();
         let known = self.shared.world.with(|state| {
-            let file = state.find(&Shared::path(session)).ok()?;
-            let page = state.files[file].bytes();
-            let identity = decode_identity(page).ok().filter(|one| one.journal == journal.id())?;
+            let page = state.files[self.holds[session].file].bytes();
+            let identity = decode_identity(page).ok()?;
             let codec = Codec::new(identity.salt);
             let slot = |which| {
                 let at = usize::try_from(slot_offset(which)).ok()?;
@@ -143,6 +143,13 @@ impl Client {
         }
         if let Some(life) = self.shared.history.borrow_mut().lives.get_mut(&id) {
             life.deleted |= deleted.is_ok();
+        }
+        if deleted.is_ok() {
+            let mut history = self.shared.history.borrow_mut();
+            let now = history.begin().begun;
+            if let Some(life) = history.lives.get_mut(&id) {
+                life.deleted_at.get_or_insert(now);
+            }
         }
     }
 
