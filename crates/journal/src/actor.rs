@@ -8,11 +8,6 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
-
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::{Notify, oneshot};
 
 use crate::append::Batch;
 use crate::error::{Cause, Error, Rejected, Result};
@@ -21,6 +16,8 @@ use crate::record::{Appended, Mark, NewRecord};
 use crate::replace::{Compaction, Copy};
 use crate::report::Opening;
 use crate::store::Shared;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, Notify, mpsc, oneshot};
 use crate::watch::Bell;
 use crate::writer::Writer;
 

@@ -1,13 +1,12 @@
 //! A bound on open files: actors that nobody used lately give their descriptors back.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::actor::Actor;
 use crate::error::Result;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::writer::Writer;
 
 /// A writer holds two descriptors: one that appends, one that does not.

@@ -92,6 +92,7 @@ mod session;
 pub mod storage;
 mod store;
 mod survey;
+mod sync;
 mod ticker;
 mod timer;
 mod view;

@@ -7,8 +7,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use crate::actor::Actor;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::handles::Handles;
@@ -23,6 +21,7 @@ use crate::reader::Reader;
 use crate::report::Opening;
 use crate::session::Session;
 use crate::storage::Disk;
+use crate::sync::{Mutex, oneshot};
 use crate::timer::Timer;
 use crate::writer::Writer;
 
@@ -226,7 +225,7 @@ impl Store {
         name: &SessionName,
         run: impl FnOnce(&Self, &SessionName) -> Result<Session> + Send + 'static,
     ) -> Result<Session> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let (store, name) = (self.clone(), name.clone());
         let path = self.path_of(&name);
         if let Some(error) = self.inner.shared.is_forked(&path) {

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::actor::Actor;
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// How often actors with unsynced bytes are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -43,7 +42,7 @@ impl Timer {
         watched.actors.push(Arc::downgrade(actor));
         if !watched.started {
             let shared = Arc::clone(&self.0);
-            let thread = std::thread::Builder::new().name("sj-timer".to_owned());
+            let thread = thread::Builder::new().name("sj-timer".to_owned());
             // Without it records are synced by the appends that come.
             watched.started = thread.spawn(move || run(&shared)).is_ok();
         }
@@ -71,7 +70,7 @@ fn run(shared: &Shared) {
             return;
         }
         let due = std::mem::take(&mut watched.actors);
-        parking_lot::MutexGuard::unlocked(&mut watched, || {
+        MutexGuard::unlocked(&mut watched, || {
             for actor in due.iter().filter_map(Weak::upgrade) {
                 actor.set_watched(false);
                 actor.tick();
