@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::actor::Actor;
 use crate::error::Result;
+use crate::mutation::races::{self, Race};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::writer::Writer;
@@ -107,7 +108,8 @@ impl Handles {
     ) -> Result<()> {
         if writer.is_parked() {
             let brought = writer.unpark(self.lease());
-            if !writer.is_parked() && !writer.is_finished() {
+            let is_back = !writer.is_parked() && !writer.is_finished();
+            if is_back && !races::broken(Race::NeverAsked) {
                 self.enlist(actor);
             }
             brought?;

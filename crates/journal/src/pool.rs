@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::mutation::races::{self, Race};
 use crate::sync::{Condvar, Mutex, thread};
 
 /// What a thread does.
@@ -62,7 +63,9 @@ impl Pool {
             }
         }
         drop(queue);
-        self.shared.filled.notify_one();
+        if !races::broken(Race::PoolAsleep) {
+            self.shared.filled.notify_one();
+        }
     }
 }
 

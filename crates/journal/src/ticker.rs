@@ -15,11 +15,11 @@ struct Ticker {
 
 /// Rings this bell about once a second for as long as it exists.
 pub(crate) fn ring_every_second(bell: &Arc<Bell>) {
+    static TICKER: OnceLock<Arc<Ticker>> = OnceLock::new();
     if sync::EXPLORED {
         // A ring that was lost must show, not be made up for.
         return;
     }
-    static TICKER: OnceLock<Arc<Ticker>> = OnceLock::new();
     let ticker = TICKER.get_or_init(|| {
         let ticker = Arc::new(Ticker::default());
         let running = Arc::clone(&ticker);

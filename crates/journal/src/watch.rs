@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
+use crate::mutation::races::{self, Race};
 use crate::sync::{Condvar, Mutex, Notify};
 
 /// The longest that a change can go unnoticed where the system says nothing.
@@ -23,7 +24,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn ring(&self) {
-        *self.rung.lock() = true;
+        *self.rung.lock() = !races::broken(Race::RingsUnheard);
         self.blocking.notify_all();
         self.awaiting.notify_one();
     }

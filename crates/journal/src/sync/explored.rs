@@ -43,6 +43,10 @@ impl<T> Mutex<T> {
         MutexGuard { lock: &self.0, locked: Some(take(&self.0)) }
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let locked = match self.0.try_lock() {
             Ok(locked) => locked,
