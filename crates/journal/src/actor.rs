@@ -398,10 +398,13 @@ impl Actor {
         self.publish(&writer);
         // One that could not be synced keeps its descriptors, and may be asked again.
         let parked = writer.is_parked() || writer.is_finished();
-        drop(writer);
+        // Struck off under the writer's lock: behind it a turn may open the file again, and whoever is
+        // struck off after that holds descriptors that nobody can ask for.
+        let held = (!races::broken(Race::StruckOffLate)).then_some(writer);
         if parked {
             self.shared.handles.parked(self);
         }
+        drop(held);
         parked
     }
 }

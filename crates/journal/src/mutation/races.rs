@@ -20,11 +20,12 @@ pub enum Race {
     LooksOnce,
     CopiesTwice,
     NeverAsked,
+    StruckOffLate,
 }
 
 /// Every race in its order: its name, and which rule it breaks.
 #[cfg(feature = "mutations")]
-const TABLE: [(Race, &str, &str); 12] = [
+const TABLE: [(Race, &str, &str); 13] = [
     (
         Race::ClearedBlindly,
         "cleared-blindly",
@@ -80,6 +81,11 @@ const TABLE: [(Race, &str, &str); 12] = [
         Race::NeverAsked,
         "never-asked",
         "a session that opened its file again is never asked to give its handles back again",
+    ),
+    (
+        Race::StruckOffLate,
+        "struck-off-late",
+        "a session that gave its handles back is struck off behind a turn that opened the file again",
     ),
 ];
 

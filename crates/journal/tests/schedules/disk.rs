@@ -112,7 +112,10 @@ struct Open {
 impl Storage for Open {
     fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
         step();
-        assert!(!std::mem::take(&mut self.disk.state().panics), "on purpose");
+        if std::mem::take(&mut self.disk.state().panics) {
+            // A panic without a report: it is meant.
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
         let mut file = lock(&self.file);
         let offset = file.bytes.len() as u64;
         file.bytes.extend_from_slice(bytes);

@@ -196,3 +196,71 @@ pub(crate) fn a_panic(machine: &Machine) {
 fn a_panic_in_a_turn_ends_the_session_and_leaves_nobody_waiting() {
     explore("a_panic_in_a_turn", a_panic);
 }
+
+pub(crate) fn deleters_and_openers(machine: &Machine) {
+    let store = machine.store(1);
+    store.create_blocking(&name()).unwrap().append_blocking(record("first")).unwrap();
+    let deleters = [(); 2].map(|()| {
+        let store = store.clone();
+        thread::spawn(move || match block_on(store.delete(&name())) {
+            Ok(()) => {}
+            // Another deleter was faster.
+            Err(error) => {
+                let answers = [ErrorKind::NotFound, ErrorKind::Closed];
+                assert!(answers.contains(&error.kind()), "{error}");
+            }
+        })
+    });
+    let opener = {
+        let store = store.clone();
+        thread::spawn(move || {
+            let session = store.open_or_create_blocking(&name()).unwrap();
+            match session.append_blocking(record("second")) {
+                Ok(_) => {}
+                Err(refused) => assert_eq!(kind(&refused), ErrorKind::Closed),
+            }
+        })
+    };
+    for deleter in deleters {
+        deleter.join().unwrap();
+    }
+    opener.join().unwrap();
+    let session = store.open_or_create_blocking(&name()).unwrap();
+    session.append_blocking(record("last")).unwrap();
+    let stored = machine.texts(&store, &name());
+    assert!(stored == ["last"] || stored == ["second", "last"], "{stored:?}");
+}
+
+#[test]
+fn of_many_who_delete_and_open_a_session_each_is_answered() {
+    explore("of_many_who_delete_and_open", deleters_and_openers);
+}
+
+pub(crate) fn a_compaction_is_fenced(machine: &Machine) {
+    let (store, other) = (machine.store(1), machine.store(2));
+    let session = store.create_blocking(&name()).unwrap();
+    let told = Told::default();
+    let fenced: &[ErrorKind] = &[ErrorKind::Fenced];
+    let producer = appending_until(machine, &session, &told, "one", &["a1", "a2"], fenced);
+    let copy = thread::spawn(move || match block_on(session.compact()) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Fenced, "{error}"),
+    });
+    let taker = {
+        let told = told.clone();
+        thread::spawn(move || {
+            let session = block_on(other.take_over(&name())).unwrap();
+            session.append_blocking(record("b1")).unwrap();
+            told.stored("two", "b1");
+        })
+    };
+    for thread in [producer, copy, taker] {
+        thread.join().unwrap();
+    }
+    told.check(&machine.texts(&store, &name()), &[]);
+}
+
+#[test]
+fn a_compaction_that_is_fenced_loses_nothing_and_nobody_waits_for_ever() {
+    explore("a_compaction_that_is_fenced", a_compaction_is_fenced);
+}

@@ -15,8 +15,8 @@ use shuttle::{Config, FailurePersistence, Runner};
 use super::machine::Machine;
 
 /// Schedules of one test in a short run; a long one has so many times as many.
-const SHORT: usize = 600;
-const LONG_FACTOR: usize = 50;
+const SHORT: usize = 1500;
+const LONG_FACTOR: usize = 200;
 /// So many schedules go by one seed, each way.
 const BATCH: usize = 50;
 /// The engine's stack frames, unoptimised.

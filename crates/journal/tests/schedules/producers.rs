@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use session_journal::{AppendOptions, ErrorKind, Mark, Session, StoreOptions};
+use session_journal::{AppendOptions, ErrorKind, Expect, Mark, Session, StoreOptions};
 use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
@@ -211,4 +211,68 @@ pub(crate) fn followers(machine: &Machine) {
 #[test]
 fn a_follower_is_woken_for_every_record() {
     explore("a_follower_is_woken", followers);
+}
+
+/// Two turns that began at one mark, and a record that two producers retry under one key.
+pub(crate) fn conditions_and_keys(machine: &Machine) {
+    let store = machine.store(1);
+    let session = store.create_blocking(&name()).unwrap();
+    let start = beginning(&session);
+    let turns = ["a1", "b1"].map(|text| {
+        let session = session.clone();
+        thread::spawn(move || {
+            let expect = Expect::NothingSince(start);
+            let options = AppendOptions { expect, ..AppendOptions::default() };
+            match block_on(session.append_all(vec![record(text)], options)) {
+                Ok(_) => true,
+                Err(refused) => {
+                    assert_eq!(kind(&refused), ErrorKind::Conflict);
+                    false
+                }
+            }
+        })
+    });
+    let retries = ["c", "c"].map(|text| {
+        let session = session.clone();
+        thread::spawn(move || session.append_blocking(record(text).key(text)).unwrap())
+    });
+    let won = turns.map(|turn| turn.join().unwrap());
+    let [one, two] = retries.map(|retry| retry.join().unwrap());
+    assert!(won != [true, true], "both appended as if nothing had come");
+    assert_eq!(one.sequence, two.sequence);
+    assert!(one.duplicate != two.duplicate, "it was stored once");
+    assert!(one.durable && two.durable);
+    let stored = machine.texts(&store, &name());
+    assert_eq!(stored.len(), 1 + usize::from(won != [false, false]), "{stored:?}");
+}
+
+#[test]
+fn of_turns_under_one_mark_one_wins_and_a_key_is_stored_once() {
+    explore("of_turns_under_one_mark", conditions_and_keys);
+}
+
+pub(crate) fn a_follower_and_a_compaction(machine: &Machine) {
+    let store = machine.store(1);
+    let session = store.create_blocking(&name()).unwrap();
+    let mut follower = session.follow(beginning(&session)).unwrap();
+    let told = Told::default();
+    let producer = blocking(machine, &session, &told, "one", &["a1", "a2"]);
+    let copy = {
+        let session = session.clone();
+        thread::spawn(move || session.compact_blocking().map(drop).unwrap())
+    };
+    let follower = thread::spawn(move || {
+        block_on(async {
+            for sequence in 1..=2 {
+                assert_eq!(follower.next().await.unwrap().sequence.get(), sequence);
+            }
+        });
+    });
+    join([producer, copy, follower]);
+    told.check(&machine.texts(&store, &name()), &[]);
+}
+
+#[test]
+fn a_follower_goes_on_in_a_file_that_is_compacted_under_it() {
+    explore("a_follower_goes_on", a_follower_and_a_compaction);
 }

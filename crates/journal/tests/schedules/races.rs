@@ -21,7 +21,7 @@ fn scene(race: Race) -> Scene {
         Race::OpensUnplaced => sharing::many_openers,
         Race::OwnerLingers => ending::the_last_handle,
         Race::CopiesTwice => sharing::compactions,
-        Race::NeverAsked => sharing::few_handles,
+        Race::NeverAsked | Race::StruckOffLate => sharing::few_handles,
     }
 }
 
@@ -49,19 +49,24 @@ fn every_race_has_a_name_of_its_own() {
 
 #[test]
 fn every_scene_is_decided_by_its_schedule_alone() {
-    let scenes: [Scene; 13] = [
+    let scenes: [Scene; 18] = [
         producers::many_producers,
         producers::a_full_inbox,
         producers::a_dropped_append,
         producers::nobody_syncs,
         producers::followers,
+        producers::conditions_and_keys,
+        producers::a_follower_and_a_compaction,
         ending::a_panic,
         ending::closing,
         ending::the_last_handle,
         ending::deleting,
+        ending::deleters_and_openers,
         ending::fencing,
+        ending::a_compaction_is_fenced,
         sharing::many_openers,
         sharing::few_handles,
+        sharing::few_handles_and_another_owner,
         sharing::compactions,
     ];
     for scene in scenes {

@@ -81,6 +81,41 @@ fn sessions_that_share_few_file_handles_all_go_on() {
     explore("sessions_that_share_few_file_handles", few_handles);
 }
 
+/// Three sessions share one session's handles, and another process takes one of them.
+pub(crate) fn few_handles_and_another_owner(machine: &Machine) {
+    let store = machine.store_with(StoreOptions { file_handles_max: 2, ..machine.settings(1) });
+    let other = machine.store(2);
+    let told = Told::default();
+    let taken = store.create_blocking(&named("a")).unwrap();
+    let threads = [busy(&store, &told, "b", &["b1"]), busy(&store, &told, "c", &["c1"])];
+    let taker = thread::spawn(move || {
+        let name = named("a");
+        let session = block_on(other.take_over(&name)).unwrap();
+        session.append_blocking(record("a2")).unwrap();
+    });
+    match taken.append_blocking(record("a1")) {
+        Ok(_) => told.stored("a", "a1"),
+        Err(refused) => assert_eq!(kind(&refused), ErrorKind::Fenced),
+    }
+    taker.join().unwrap();
+    told.stored("other", "a2");
+    let late = taken.append_blocking(record("late")).unwrap_err();
+    assert_eq!(kind(&late), ErrorKind::Fenced);
+    let sessions = threads.map(|thread| thread.join().unwrap());
+    let mut texts = machine.texts(&store, &named("a"));
+    for (session, id) in sessions.iter().zip(["b", "c"]) {
+        assert_eq!(session.last_sequence().get(), 1);
+        texts.extend(machine.texts(&store, &named(id)));
+    }
+    told.check(&texts, &[]);
+    assert!(store.file_handles() <= 2);
+}
+
+#[test]
+fn a_session_that_is_fenced_while_its_handles_are_given_back_keeps_none() {
+    explore("a_session_that_is_fenced_while", few_handles_and_another_owner);
+}
+
 /// A compaction, or the reason why there was none.
 fn compacting(session: &Session) -> JoinHandle<bool> {
     let session = session.clone();
