@@ -16,7 +16,7 @@ use super::machine::Machine;
 
 /// Schedules of one test in a short run; a long one has so many times as many.
 const SHORT: usize = 1500;
-const LONG_FACTOR: usize = 200;
+const LONG_FACTOR: usize = 40;
 /// So many schedules go by one seed, each way.
 const BATCH: usize = 50;
 /// The engine's stack frames, unoptimised.
@@ -67,7 +67,7 @@ pub(crate) fn explore(test: &str, scene: Scene) {
                 println!(
                     "{way:?}, schedule {nth} of seed {seed}; replay: SJ_TEST_SEED={seed} \
                      scripts/schedules {test}\nor that schedule alone, printed above: \
-                     SJ_SCHEDULE=… scripts/schedules {test}"
+                     SJ_SCHEDULE='…', all of its lines, scripts/schedules {test}"
                 );
                 resume_unwind(panic);
             }
