@@ -557,7 +557,9 @@ impl Writer {
             Err(error) => return Err(self.stranded(&error)),
         };
         let there = locate(&file, &path).map_err(|error| self.ended_by(error))?;
-        if there.identity.compactions != copy.identity.compactions {
+        if there.identity.journal != copy.identity.journal
+            || there.identity.compactions != copy.identity.compactions
+        {
             return Err(self.stranded(&std::io::Error::other("the copy was removed")));
         }
         self.adopt(file, &copy);
