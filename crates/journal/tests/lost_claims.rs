@@ -6,6 +6,7 @@ mod support;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::mpsc::channel;
 
 use session_journal::format::{FrameKind, PAGE_LEN};
 use session_journal::{ErrorKind, Journal, Options, Takeover, verify};
@@ -62,7 +63,7 @@ fn a_claim_whose_base_was_lost_does_not_come_to_life_behind_a_later_owner() {
     assert_eq!(owner.generation().get(), 2, "the claim of 3 replaces one that is not there");
 
     // It appends between the claim and the opening of who takes over.
-    let (said, hear) = std::sync::mpsc::channel();
+    let (said, hear) = channel();
     let append = move || said.send(owner.append(&record("late"))).unwrap();
     bench.disk.before(Op::Append, 2, append);
     let options = Options { takeover: Takeover::Always, ..bench.options() };
@@ -100,7 +101,7 @@ fn one_durable_and_one_unsettled(bench: &Bench) -> Range<u64> {
     let mut owner = bench.create();
     owner.append(&record("one")).unwrap();
     bench.disk.fail(Op::Sync, 1, EIO);
-    assert_eq!(owner.append(&record("lost")).unwrap_err().kind(), ErrorKind::Unknown);
+    assert_eq!(owner.append(&record("lost").key("lost")).unwrap_err().kind(), ErrorKind::Unknown);
     let lost = last_frame(&bench.path, FrameKind::Record);
     lost.offset..lost.end()
 }
@@ -138,7 +139,7 @@ fn who_is_displaced_by_a_record_claims_again_before_settling_it() {
     let bench = Bench::new();
     let mut owner = Journal::create(&bench.path, &name("s"), &by_force("owner")).unwrap();
     owner.append(&record("one")).unwrap();
-    let (path, (said, hear)) = (bench.path.clone(), std::sync::mpsc::channel());
+    let (path, (said, hear)) = (bench.path.clone(), channel());
     bench.disk.before(Op::Append, 1, move || {
         owner.append(&record("late")).unwrap();
         said.send(last_frame(&path, FrameKind::Record)).unwrap();
@@ -151,6 +152,45 @@ fn who_is_displaced_by_a_record_claims_again_before_settling_it() {
     });
     assert_eq!(Journal::open(&bench.path, &once(&bench)).unwrap_err().kind(), ErrorKind::HeldBy);
     assert_eq!(bench.texts(), ["one", "late", "next"]);
+}
+
+/// I13, H9: a record had left the memory when one opener read what it settles, and another one brings it
+/// back before that is written again. A third one opens with it and calls it durable: what was missing
+/// is not written over it.
+#[test]
+fn what_was_missing_when_it_was_read_is_not_written_over_what_came_back() {
+    let bench = Bench::new();
+    let lost = one_durable_and_one_unsettled(&bench);
+    let (has_read, read) = channel();
+    let (go_on, goes_on) = channel::<()>();
+    let path = bench.path.clone();
+    let without = move || {
+        let disk = FaultDisk::new();
+        disk.before(Op::WriteAt, 1, move || {
+            has_read.send(()).unwrap();
+            goes_on.recv().unwrap();
+        });
+        let options = Options { disk: options_on(&disk).disk, ..by_force("without") };
+        Journal::open(&path, &Options { claim_attempts: 1, ..options }).map(drop)
+    };
+    let (said, hear) = channel();
+    let path = bench.path.clone();
+    bench.disk.before(Op::WriteAt, 1, move || {
+        lose(&path, &lost);
+        said.send(std::thread::spawn(without)).unwrap();
+        read.recv().unwrap();
+    });
+    assert_eq!(Journal::open(&bench.path, &once(&bench)).unwrap_err().kind(), ErrorKind::HeldBy);
+
+    let mut next = take_over(&bench.path, "next");
+    let again = next.append(&record("lost").key("lost")).unwrap();
+    assert!(again.duplicate && again.durable && again.sequence.get() == 2, "{again:?}");
+    go_on.send(()).unwrap();
+    let without = hear.recv().unwrap().join().unwrap();
+    assert_eq!(without.unwrap_err().kind(), ErrorKind::HeldBy);
+    assert_eq!(bench.texts(), ["one", "lost"]);
+    let verified = verify(&bench.path, &mut |_, _| {}).unwrap();
+    assert!(verified.damage.is_empty(), "{verified:?}");
 }
 
 /// A12, I13: who claimed twice has taken the journal from the owner before, not from itself.
