@@ -10,7 +10,7 @@ use session_journal::{
     AppendOptions, Cause, Durability, Error, ErrorKind, Journal, NewRecord, Options, Reader,
     Sequence,
 };
-use support::disk::{EIO, ENOSPC, Op};
+use support::disk::{Call, EIO, ENOSPC, Op};
 use support::{Bench, lazily, name, record, scribble, store_in};
 
 fn durably() -> AppendOptions {
@@ -340,12 +340,13 @@ fn a_failed_sync_is_unknown_then_poisoned_and_the_next_opening_settles_the_recor
 
     bench.disk.forget_calls();
     let mut next = bench.open().unwrap();
-    let two = support::records(&bench.path).remove(1);
-    let covered = bench.disk.calls().into_iter().any(|call| {
-        call.op == Op::WriteAt
-            && call.offset <= two.offset.get()
-            && call.offset + call.bytes >= two.offset.get() + 84
-    });
+    let two = support::records(&bench.path).remove(1).offset.get();
+    let (calls, bytes) = (bench.disk.calls(), bench.bytes());
+    let settled = |at: u64| {
+        let covers = |c: &Call| c.op == Op::WriteAt && (c.offset..c.offset + c.bytes).contains(&at);
+        bytes[usize::try_from(at).unwrap()] == 0 || calls.iter().any(covers)
+    };
+    let covered = (two..two + 84).all(settled);
     assert!(covered, "the record was written again in place before anything is acknowledged");
     let again = next.append(&record("two").key("k")).unwrap();
     assert!(again.duplicate && again.durable);

@@ -112,8 +112,8 @@ impl Protocol {
             Draft::Checkpoint => {
                 process.checkpoint = process.chain.last_offset();
                 if self.breaks(Mutation::TrustCheckpointBeyondDurable) {
-                    let end = process.chain.end;
-                    self.write_slot_through(world, id, end);
+                    let (end, sequence) = (process.chain.end, process.chain.sequence());
+                    self.write_slot_through(world, id, end, sequence);
                 }
             }
             Draft::Seal(purpose) => process.phase = Phase::Sealed(purpose, true),

@@ -60,6 +60,6 @@ impl Bounds {
     /// Whether syncs mean anything.
     #[must_use]
     pub const fn has_power(&self) -> bool {
-        self.power_losses > 0
+        self.power_losses + self.failing_syncs > 0
     }
 }

@@ -27,10 +27,12 @@ const SEALS: Bounds = Bounds { short_writes: 0, seals: 1, lost_successors: 1, ..
 const POWER: Bounds =
     Bounds { opens: 2, records: 2, cell_by_cell: false, power_losses: 1, ..Bounds::NONE };
 const FAILING: Bounds = Bounds { records: 1, failing_syncs: 1, releases: true, cells: 16, ..POWER };
+/// Power stays, so that there is room for who is stopped between reading and writing again.
+const SETTLING: Bounds = Bounds { records: 2, power_losses: 0, releases: false, ..FAILING };
 const CHECKPOINTS: Bounds = Bounds { releases: false, checkpoints: true, ..FAILING };
 
 /// What the tests explore.
-pub const BRIEF: [Configuration; 9] = [
+pub const BRIEF: [Configuration; 10] = [
     named("takeovers", TAKEOVERS),
     named("three processes", THREE),
     named("releases", RELEASES),
@@ -39,11 +41,12 @@ pub const BRIEF: [Configuration; 9] = [
     named("seals", SEALS),
     named("power loss", POWER),
     named("failing syncs", FAILING),
+    named("stopped while settling", SETTLING),
     named("checkpoints", CHECKPOINTS),
 ];
 
 /// What takes a minute or two.
-pub const USUAL: [Configuration; 9] = [
+pub const USUAL: [Configuration; 10] = [
     named("takeovers", Bounds { opens: 3, ..TAKEOVERS }),
     named("three processes", Bounds { opens: 3, kills: 0, short_writes: 0, ..THREE }),
     named("releases", Bounds { records: 2, ..RELEASES }),
@@ -52,11 +55,12 @@ pub const USUAL: [Configuration; 9] = [
     named("seals", Bounds { opens: 3, records: 1, ..SEALS }),
     named("power loss", Bounds { opens: 3, ..POWER }),
     named("failing syncs", Bounds { opens: 3, releases: false, cells: 20, ..FAILING }),
+    named("stopped while settling", Bounds { opens: 3, cells: 20, ..SETTLING }),
     named("checkpoints", Bounds { cells: 18, ..CHECKPOINTS }),
 ];
 
 /// What takes a quarter of an hour or more.
-pub const LONG: [Configuration; 9] = [
+pub const LONG: [Configuration; 10] = [
     named("takeovers", Bounds { opens: 4, short_writes: 0, kills: 0, ..TAKEOVERS }),
     named("three processes", Bounds { opens: 3, short_writes: 0, ..THREE }),
     named("releases", Bounds { opens: 3, records: 2, ..RELEASES }),
@@ -65,6 +69,7 @@ pub const LONG: [Configuration; 9] = [
     named("seals", Bounds { opens: 3, records: 2, ..SEALS }),
     named("power loss", Bounds { opens: 3, power_losses: 2, ..POWER }),
     named("failing syncs", Bounds { opens: 3, cells: 18, ..FAILING }),
+    named("stopped while settling", Bounds { opens: 3, releases: true, cells: 22, ..SETTLING }),
     named("checkpoints", Bounds { opens: 3, cells: 18, ..CHECKPOINTS }),
 ];
 
@@ -87,6 +92,10 @@ const fn shown_by(mutation: Mutation) -> Configuration {
         M::SlotRevivesClaim => named("power loss", Bounds { opens: 3, ..POWER }),
         M::SkipSettling | M::UnverifiedSettling | M::BelieveUnsoundRelease => {
             named("failing syncs", FAILING)
+        }
+        M::UnnamedSettling | M::PendingForgotten => named("stopped while settling", SETTLING),
+        M::SettleHoles => {
+            named("stopped while settling", Bounds { opens: 3, records: 1, cells: 20, ..SETTLING })
         }
         M::UnverifiedClaim => named("failing syncs", Bounds { opens: 3, records: 0, ..FAILING }),
         M::TrustCheckpointBeyondDurable => named("checkpoints", CHECKPOINTS),

@@ -1,6 +1,7 @@
 //! One file: what every process reads, and how much of it is on the medium.
 
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::frame::{Cell, Frame, Kind};
@@ -32,6 +33,11 @@ pub struct Slot {
     pub checkpoint: u8,
 }
 
+/// Whether the cell there is one of these.
+pub(crate) const fn is_hole(holes: u64, at: u8) -> bool {
+    holes >> at & 1 != 0
+}
+
 /// What reading a file gives. It follows from the file, so states are not told apart by it.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -50,6 +56,8 @@ pub struct File {
     pub cells: Vec<Cell>,
     /// How it stands with the medium, cell by cell; empty where power is never lost.
     pub medium: Vec<Medium>,
+    /// What was dropped, by its place: kept while somebody has read it who will write it again.
+    pub dropped: Vec<(u8, Cell)>,
     /// The slot.
     pub slot: Option<Slot>,
     /// The slot that power loss may bring back.
@@ -60,8 +68,8 @@ pub struct File {
 
 impl PartialEq for File {
     fn eq(&self, other: &Self) -> bool {
-        (&self.cells, &self.medium, self.slot, self.slot_before)
-            == (&other.cells, &other.medium, other.slot, other.slot_before)
+        (&self.cells, &self.medium, &self.dropped, self.slot, self.slot_before)
+            == (&other.cells, &other.medium, &other.dropped, other.slot, other.slot_before)
     }
 }
 
@@ -69,7 +77,7 @@ impl Eq for File {}
 
 impl Hash for File {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.cells, &self.medium, self.slot, self.slot_before).hash(state);
+        (&self.cells, &self.medium, &self.dropped, self.slot, self.slot_before).hash(state);
     }
 }
 
@@ -83,7 +91,8 @@ impl File {
         let medium = if power { vec![Medium::Durable; cells.len()] } else { vec![] };
         let seen = scan(&cells, Begin::default(), model.mutation);
         let view = Arc::new(View { seen, marks: Vec::new(), reads_on: true });
-        let mut file = Self { cells, medium, slot: None, slot_before: None, view };
+        let dropped = Vec::new();
+        let mut file = Self { cells, medium, dropped, slot: None, slot_before: None, view };
         file.look_anew(model.mutation);
         file
     }
@@ -92,6 +101,11 @@ impl File {
     /// state is committed past chain frames only, so that ends where reading anew ends.
     pub fn look_anew(&mut self, mutation: Option<Mutation>) {
         let seen = scan(&self.cells, self.begin(Chain::default()), mutation);
+        if !self.medium.is_empty() {
+            // What readers saw may be gone: where they were is asked only where nothing goes.
+            self.view = Arc::new(View { seen, marks: Vec::new(), reads_on: true });
+            return;
+        }
         let reads_on = self.view.reads_on
             && self.view.marks.iter().all(|(chain, standing)| {
                 let begin = Begin { standing: *standing, ..self.begin(*chain) };
@@ -121,12 +135,25 @@ impl File {
 
     /// Reads everything anew as if nobody had looked before.
     pub fn rebuild(&mut self, mutation: Option<Mutation>) {
+        if !self.medium.is_empty() {
+            return self.look_anew(mutation);
+        }
         let cells = std::mem::take(&mut self.cells);
         self.forget_readers();
         for cell in cells {
             self.cells.push(cell);
             self.look_anew(mutation);
         }
+    }
+
+    /// Every cell, those that were dropped too.
+    pub fn all_cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().chain(self.dropped.iter().map(|(_, cell)| cell))
+    }
+
+    /// Every cell, those that were dropped too.
+    pub fn cells_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
+        self.cells.iter_mut().chain(self.dropped.iter_mut().map(|(_, cell)| cell))
     }
 
     /// How long it is.
@@ -208,26 +235,67 @@ impl File {
         }
     }
 
-    /// Writes bytes again, identical, in place: what was called clean is dirty again. What the
-    /// medium has already, it keeps.
-    pub fn write_again(&mut self, from: u8, to: u8) {
-        for medium in &mut self.medium[usize::from(from.min(to))..usize::from(to)] {
-            if *medium == Medium::CalledClean {
+    /// The cells in there that are holes, as bits by place.
+    #[must_use]
+    pub fn holes(&self, within: Range<u8>) -> u64 {
+        let holes = within.filter(|at| self.cells[usize::from(*at)] == Cell::Hole);
+        holes.fold(0, |bits, at| bits | 1 << at)
+    }
+
+    /// Writes what was read a while ago again, in place: what is called clean is dirty again, and
+    /// what was dropped meanwhile is back. What the medium has already, it keeps. What was a hole
+    /// is left alone, for another one may have brought back what is missing there.
+    pub fn write_again(&mut self, within: Range<u8>, holes: u64, mutation: Option<Mutation>) {
+        for at in within {
+            let read = if is_hole(holes, at) { Cell::Hole } else { self.as_written(at) };
+            let (cell, medium) =
+                (&mut self.cells[usize::from(at)], &mut self.medium[usize::from(at)]);
+            if read == Cell::Hole && mutation != Some(Mutation::SettleHoles) {
+                continue;
+            }
+            if *cell != read {
+                if read == Cell::Hole {
+                    self.dropped.push((at, *cell));
+                }
+                *cell = read;
+                *medium = Medium::Dirty;
+            } else if *medium == Medium::CalledClean {
                 *medium = Medium::Dirty;
             }
+        }
+        self.forget_readers();
+        self.look_anew(mutation);
+    }
+
+    /// What somebody wrote there, seen still or dropped.
+    fn as_written(&self, at: u8) -> Cell {
+        let dropped = self.dropped.iter().find(|(place, _)| *place == at);
+        match self.cells[usize::from(at)] {
+            Cell::Hole => dropped.map_or(Cell::Hole, |(_, cell)| *cell),
+            cell => cell,
         }
     }
 
     /// Memory gets tight: pages that are called clean are dropped, and read from the medium again.
     pub fn evict(&mut self, mutation: Option<Mutation>) {
-        for (cell, medium) in self.cells.iter_mut().zip(&mut self.medium) {
+        for (at, (cell, medium)) in (0..).zip(self.cells.iter_mut().zip(&mut self.medium)) {
             if *medium == Medium::CalledClean {
+                self.dropped.push((at, *cell));
                 *cell = Cell::Hole;
                 *medium = Medium::Durable;
             }
         }
         self.forget_readers();
         self.look_anew(mutation);
+    }
+
+    /// Forgets what nobody can bring back any more.
+    pub fn forget_dropped(&mut self, is_remembered: impl Fn(u8) -> bool) {
+        let cells = &self.cells;
+        self.dropped.retain(|(at, _)| {
+            cells.get(usize::from(*at)) == Some(&Cell::Hole) && is_remembered(*at)
+        });
+        self.dropped.sort_unstable();
     }
 
     /// The cells that power loss may take.

@@ -82,7 +82,7 @@ impl Protocol {
                     actions.push(Action::Step(id));
                 }
             }
-            Phase::Won(_) | Phase::Releasing => {
+            Phase::Won(_) | Phase::Settling(..) | Phase::Releasing => {
                 actions.push(Action::Step(id));
                 if world.failing_syncs > 0 {
                     actions.push(Action::FailSync(id));
@@ -162,7 +162,9 @@ impl Protocol {
             Phase::Idle => self.look(world, id),
             Phase::Looked => self.begin_write(world, id, Draft::Claim),
             Phase::Claimed(at) => self.look_for_winner(world, id, at),
-            Phase::Won(at) => self.settle(world, id, at),
+            Phase::Won(at) => self.sync_claim(world, id, at),
+            Phase::Claimant(at) => self.read_inherited(world, id, at),
+            Phase::Settling(at, _) => self.settle(world, id, at),
             Phase::Ready(draft) => self.begin_write(world, id, draft),
             Phase::Writing(..) => self.show_more(world, id),
             Phase::Displaced(draft, whole) => self.look_again(world, id, draft, whole),
@@ -226,6 +228,7 @@ impl Model for Protocol {
             }
             Action::LosePower(lost, slot_too) => self.lose_power(&mut world, lost, slot_too),
         }
+        world.forget_dropped(self.mutation);
         Some(world.representative(self.mutation))
     }
 

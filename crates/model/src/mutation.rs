@@ -48,11 +48,18 @@ pub enum Mutation {
     SlotRevivesClaim,
     /// Behind a sound release an opener does not look whether its claim, once durable, still won.
     UnverifiedClaim,
+    /// An opener settles behind a claim that is not durable yet, or does not name the chain that it
+    /// found (I13).
+    UnnamedSettling,
+    /// What a claimer had read who may be about to settle it counts as never written (I13).
+    PendingForgotten,
+    /// Settling writes holes again, where another one may have brought back what is missing there.
+    SettleHoles,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::LengthAsTail,
         Self::SkipLandingCheck,
         Self::NoLookForHigher,
@@ -75,5 +82,8 @@ impl Mutation {
         Self::GoOnBehindRelease,
         Self::SlotRevivesClaim,
         Self::UnverifiedClaim,
+        Self::UnnamedSettling,
+        Self::PendingForgotten,
+        Self::SettleHoles,
     ];
 }

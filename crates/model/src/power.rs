@@ -38,9 +38,7 @@ impl Protocol {
     /// A sync fails. Whoever has the file open will be told once; nobody who opens it later is.
     pub(crate) fn fail_sync(&self, world: &mut World, id: u8) {
         world.failing_syncs -= 1;
-        if let Phase::Won(at) = world.process(id).phase {
-            self.write_again(world, id, at);
-        }
+        self.write_again(world, id);
         world.file_of_mut(id).fail_sync();
         world.end(id);
         for other in world.processes.iter_mut().filter(|other| other.phase != Phase::Idle) {
@@ -50,8 +48,9 @@ impl Protocol {
 
     /// Leaves a hint for the next opener.
     pub(crate) fn write_slot(&self, world: &mut World, id: u8) {
-        let through = world.process(id).durable;
-        self.write_slot_through(world, id, through);
+        let process = world.process(id);
+        let (through, sequence) = (process.durable, process.chain.sequence());
+        self.write_slot_through(world, id, through, sequence);
     }
 
     /// Until its opening is durable an owner vouches for the chain before that only.
@@ -61,18 +60,27 @@ impl Protocol {
             .chain
             .last
             .and_then(|opening| world.file_of(id).sound_frame(opening.previous));
-        self.write_slot_through(world, id, before.map_or(FIRST, |frame| frame.end()));
+        let (through, sequence) = before.map_or((FIRST, 0), |last| (last.end(), last.sequence));
+        // What may come back is counted by the opening, and was durable to nobody.
+        let sequence = world.process(id).durable_sequence(sequence);
+        self.write_slot_through(world, id, through, sequence);
     }
 
     /// Leaves a hint that says durable through here.
-    pub(crate) fn write_slot_through(&self, world: &mut World, id: u8, durable_through: u8) {
+    pub(crate) fn write_slot_through(
+        &self,
+        world: &mut World,
+        id: u8,
+        durable_through: u8,
+        sequence: u8,
+    ) {
         if !self.bounds.has_power() {
             return;
         }
         let process = *world.process(id);
         let slot = Slot {
             generation: process.generation,
-            sequence: process.chain.sequence(),
+            sequence,
             durable_through,
             checkpoint: process.checkpoint,
         };

@@ -1,10 +1,12 @@
 //! One process: where it is in the protocol, and what it knows. Everything here is its own memory.
 
+use std::ops::Range;
+
 use crate::bounds::Bounds;
-use crate::file::Slot;
+use crate::file::{Slot, is_hole};
 use crate::frame::{Author, Frame, Kind};
 use crate::mutation::Mutation;
-use crate::scan::{Chain, Standing};
+use crate::scan::{Chain, FIRST, Standing};
 
 /// What a seal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,8 +67,12 @@ pub enum Phase {
     Looked,
     /// Its claim stands there: looks again.
     Claimed(u8),
-    /// Its claim, which stands there, won: writes what was inherited again, syncs, looks once more.
+    /// Its claim, which stands there, won, and names the chain that was found: syncs it.
     Won(u8),
+    /// Whoever comes later knows of the claim: reads what it inherited.
+    Claimant(u8),
+    /// Has read that, but for these cells, which were holes: writes it again, syncs, looks once more.
+    Settling(u8, u64),
     /// Writes this at its tail.
     Ready(Draft),
     /// Is within the write: where that began, and how many cells of it are visible.
@@ -144,6 +150,44 @@ impl Process {
         };
     }
 
+    /// The last record that is known to be durable, in a chain that ends with this one.
+    #[must_use]
+    pub fn durable_sequence(&self, chain: u8) -> u8 {
+        self.slot.map_or(chain, |slot| slot.sequence.max(chain))
+    }
+
+    /// Whether it is still in this attempt: if not, it writes nothing more in its name.
+    #[must_use]
+    pub fn is_still(&self, attempt: u8) -> bool {
+        self.phase != Phase::Idle && self.attempt == attempt
+    }
+
+    /// Whether the chain that it found ends with a release that says that everything is durable.
+    #[must_use]
+    pub fn found_release(&self, mutation: Option<Mutation>) -> bool {
+        let believed = mutation == Some(Mutation::BelieveUnsoundRelease);
+        let released = self.chain.last.filter(|last| last.kind == Kind::Release);
+        released.is_some_and(|last| last.is_sound_release() || believed)
+    }
+
+    /// What it has to settle behind a claim that stands there.
+    #[must_use]
+    pub fn inherited(&self, claim: u8, mutation: Option<Mutation>) -> Range<u8> {
+        let release = self.chain.last.filter(|_| self.found_release(mutation));
+        let from = match release {
+            Some(release) if mutation == Some(Mutation::BelieveUnsoundRelease) => release.end(),
+            _ => self.durable.max(FIRST),
+        };
+        from..claim + Frame::len_of(Kind::Claim)
+    }
+
+    /// Whether it is about to write the cell there again, which it has read.
+    #[must_use]
+    pub fn has_read(&self, at: u8, mutation: Option<Mutation>) -> bool {
+        let Phase::Settling(claim, holes) = self.phase else { return false };
+        self.inherited(claim, mutation).contains(&at) && !is_hole(holes, at)
+    }
+
     /// Whether it may append frames of its generation.
     #[must_use]
     pub fn is_owner(&self) -> bool {
@@ -155,6 +199,19 @@ impl Process {
                 | Phase::Measuring(_)
                 | Phase::Writing(..)
         ) && !matches!(self.phase, Phase::Ready(Draft::Reopen) | Phase::Writing(Draft::Claim, ..))
+    }
+
+    /// Whether its opening stands in the chain.
+    #[must_use]
+    pub fn has_opened(&self) -> bool {
+        let opening = matches!(
+            self.phase,
+            Phase::Ready(Draft::Opening)
+                | Phase::Displaced(Draft::Opening, _)
+                | Phase::Measuring(Draft::Opening)
+                | Phase::Writing(Draft::Opening, ..)
+        );
+        self.is_owner() && !opening
     }
 
     /// The frames of a draft, as they are encoded for the tail.

@@ -154,6 +154,9 @@ pub struct Seen {
     pub frames: Vec<Frame>,
     /// Claims that took a generation.
     pub won: Vec<(u8, Author)>,
+    /// Claims behind the last chain frame whose authors may be settling still, and the last record
+    /// that each had read.
+    pub pending: Vec<(Author, u8)>,
     /// The highest durable-through of any chain frame.
     pub durable_through: u8,
     /// The highest generation of any frame in its place, in the chain or not: whoever wrote it owned
@@ -190,6 +193,7 @@ pub fn scan(cells: &[Cell], begin: Begin, mutation: Option<Mutation>) -> Seen {
             examined: len(cells).max(begin.chain.end),
             frames: Vec::new(),
             won: Vec::new(),
+            pending: Vec::new(),
             durable_through: 0,
             highest: 0,
             overtaken: false,
@@ -281,6 +285,10 @@ impl Scanner<'_> {
         if standing.generation < slot_generation && claim.body == slot_generation {
             *standing = Standing::of(slot_generation);
         }
+        // One that another claim was faster than was void for its author as well.
+        if claim.body >= standing.generation {
+            self.seen.pending.push((claim.author, claim.sequence));
+        }
         if standing.claim(at, claim) {
             self.seen.won.push((at, claim.author));
         }
@@ -296,6 +304,7 @@ impl Scanner<'_> {
         seen.settled = seen.standing;
         seen.durable_through = seen.durable_through.max(frame.durable_through);
         seen.frames.push(frame);
+        seen.pending.clear();
         self.announced = 0;
     }
 

@@ -1,11 +1,12 @@
 //! A takeover is a compare-and-swap on the generation: look, claim, look again, sync, settle, open.
+//! Settling is reading and writing: what its author read may be gone when it is written again.
 
 use crate::file::File;
 use crate::frame::{Author, Frame, Kind};
 use crate::model::Protocol;
 use crate::mutation::Mutation;
 use crate::process::{Draft, Phase, Process, Purpose};
-use crate::scan::{Begin, Chain, FIRST, Seen, Standing, scan};
+use crate::scan::{Begin, Chain, Seen, Standing, scan};
 use crate::world::{World, created_by};
 
 impl Protocol {
@@ -75,15 +76,37 @@ impl Protocol {
         if !self.has_won(&process, id, at, &seen) || seen.chain.is_sealed() {
             return world.end(id);
         }
-        let slot_sequence = process.slot.map_or(0, |slot| slot.sequence);
+        let named = at == process.tail && seen.chain == process.chain;
         let process = world.process_mut(id);
-        process.sequence = seen.chain.sequence().max(slot_sequence);
+        process.sequence = process.durable_sequence(seen.chain.sequence());
         process.frames += count(&seen);
         process.chain = seen.chain;
         process.settled = seen.settled;
         process.tail = seen.examined;
-        process.phase =
-            if self.bounds.has_power() { Phase::Won(at) } else { Phase::Ready(Draft::Opening) };
+        if !self.bounds.has_power() {
+            process.phase = Phase::Ready(Draft::Opening);
+        } else if process.found_release(self.mutation) || self.breaks(Mutation::UnnamedSettling) {
+            process.phase = Phase::Claimant(at);
+        } else if named {
+            process.phase = Phase::Won(at);
+        } else {
+            // Superseded: claims again, in the place of its own claim, as any next opener would.
+            world.end(id);
+        }
+    }
+
+    /// The claim is durable before anything is settled behind it.
+    pub(crate) fn sync_claim(&self, world: &mut World, id: u8, claim: u8) {
+        if self.breaks(Mutation::SkipClaimSync) || world.sync(id) {
+            world.process_mut(id).phase = Phase::Claimant(claim);
+        }
+    }
+
+    /// Reads what it inherited.
+    pub(crate) fn read_inherited(&self, world: &mut World, id: u8, claim: u8) {
+        let inherited = world.process(id).inherited(claim, self.mutation);
+        let holes = world.file_of(id).holes(inherited);
+        world.process_mut(id).phase = Phase::Settling(claim, holes);
     }
 
     /// This claim took the generation, and no higher one stands in what was read (H1).
@@ -97,53 +120,64 @@ impl Protocol {
             && seen.chain.generation() < process.generation
     }
 
-    /// Writes what was inherited again, identical, in place, up to the end of the claim.
-    pub(crate) fn write_again(&self, world: &mut World, id: u8, claim: u8) {
+    /// Writes what it read again, in place, up to the end of the claim.
+    pub(crate) fn write_again(&self, world: &mut World, id: u8) {
+        let Phase::Settling(claim, holes) = world.process(id).phase else { return };
         if self.breaks(Mutation::SkipSettling) {
             return;
         }
-        let process = *world.process(id);
-        let released = process.chain.last.filter(|last| last.kind == Kind::Release);
-        let from = match released {
-            Some(release) if self.breaks(Mutation::BelieveUnsoundRelease) => release.end(),
-            _ => process.durable.max(FIRST),
-        };
-        world.file_of_mut(id).write_again(from, claim_end(claim));
+        let inherited = world.process(id).inherited(claim, self.mutation);
+        world.file_of_mut(id).write_again(inherited, holes, self.mutation);
     }
 
     /// What a failed sync of somebody else left behind is written again, and synced (H9), and the
     /// claim with it: no power loss takes what others have seen (H11). Then looks whether all of it
     /// was still there when it was written again; now it stays.
     pub(crate) fn settle(&self, world: &mut World, id: u8, claim: u8) {
-        self.write_again(world, id, claim);
+        self.write_again(world, id);
         if !self.breaks(Mutation::SkipClaimSync) && !world.sync(id) {
             return;
         }
-        if !self.is_still_there(world, id, claim) {
+        let again = self.look_once_more(world, id);
+        if !self.is_still_there(world.process(id), id, claim, &again) {
             return world.end(id);
         }
+        let may_come_back = self.may_come_back(world, &again);
         let process = world.process_mut(id);
+        process.sequence = process.sequence.max(may_come_back);
         process.durable = claim_end(claim);
         process.phase = Phase::Ready(Draft::Opening);
     }
 
-    fn is_still_there(&self, world: &World, id: u8, claim: u8) -> bool {
-        let (process, file) = (world.process(id), world.file_of(id));
+    fn look_once_more(&self, world: &World, id: u8) -> Seen {
+        let process = world.process(id);
+        let standing = Standing::of(process.start.generation());
+        let begin = Begin::with(process.start, standing, process.slot);
+        scan(&world.file_of(id).cells, begin, self.mutation)
+    }
+
+    /// The last record that a claimer had read who may be about to settle it: it counts as lost,
+    /// not as never written.
+    fn may_come_back(&self, world: &World, seen: &Seen) -> u8 {
+        if self.breaks(Mutation::PendingForgotten) {
+            return 0;
+        }
+        let is_there = |author: &Author| world.process(author.process).is_still(author.attempt);
+        let pending = seen.pending.iter().filter(|(author, _)| is_there(author));
+        pending.map(|(_, sequence)| *sequence).max().unwrap_or(0)
+    }
+
+    fn is_still_there(&self, process: &Process, id: u8, claim: u8, again: &Seen) -> bool {
         if self.breaks(Mutation::UnverifiedSettling) {
             return true;
         }
-        let surveyed = |chain: Chain| {
-            let begin = Begin::with(chain, Standing::of(chain.generation()), process.slot);
-            scan(&file.cells, begin, self.mutation)
-        };
-        let again = surveyed(process.start);
         let same_chain = again.chain == process.chain;
         if process.chain.last.is_some_and(|last| last.is_sound_release())
             && self.breaks(Mutation::UnverifiedClaim)
         {
             return same_chain;
         }
-        same_chain && count(&again) == process.frames && self.has_won(process, id, claim, &again)
+        same_chain && count(again) == process.frames && self.has_won(process, id, claim, again)
     }
 }
 

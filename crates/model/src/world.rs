@@ -157,6 +157,12 @@ impl World {
         self.process_mut(process).rest();
     }
 
+    /// What nobody is about to write again stays dropped.
+    pub fn forget_dropped(&mut self, mutation: Option<Mutation>) {
+        let Self { files, processes, .. } = self;
+        files[0].forget_dropped(|at| processes.iter().any(|p| p.has_read(at, mutation)));
+    }
+
     /// Removes a copy that is in nobody's place.
     pub fn drop_copy(&mut self) {
         if self.successor.take().is_some() {
@@ -184,14 +190,14 @@ impl World {
         };
         self.processes = order.iter().map(|old| *self.process(*old)).collect();
         for process in &mut self.processes {
-            if let Some(last) = &mut process.chain.last {
+            for last in [&mut process.chain.last, &mut process.start.last].into_iter().flatten() {
                 rename(&mut last.author);
             }
             if let Some((_, author)) = &mut process.settled.claim {
                 rename(author);
             }
         }
-        for cell in self.files.iter_mut().flat_map(|file| &mut file.cells) {
+        for cell in self.files.iter_mut().flat_map(File::cells_mut) {
             if let Cell::Head(frame) = cell {
                 rename(&mut frame.author);
             }
@@ -210,7 +216,7 @@ impl World {
                 order.push(author.process);
             }
         };
-        for cell in self.files.iter().flat_map(|file| &file.cells) {
+        for cell in self.files.iter().flat_map(File::all_cells) {
             if let Cell::Head(frame) = cell {
                 note(&frame.author);
             }

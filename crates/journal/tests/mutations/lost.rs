@@ -24,13 +24,13 @@ fn claim_and_go(path: &Path) -> Range<u64> {
     at..at + claim.frame_len()
 }
 
-fn lose(path: &Path, range: &Range<u64>) {
+pub(crate) fn lose(path: &Path, range: &Range<u64>) {
     let len = usize::try_from(range.end - range.start).unwrap();
     overwrite(path, range.start, &vec![0; len]);
 }
 
 /// The opener under test tries once.
-fn once(bench: &Bench) -> Options {
+pub(crate) fn once(bench: &Bench) -> Options {
     Options { takeover: Takeover::Always, claim_attempts: 1, ..bench.options() }
 }
 
@@ -105,22 +105,27 @@ pub(crate) fn a_claim_whose_base_leaves_the_memory_before_it_settles() -> Outcom
     if next > generation { Ok(()) } else { Err(format!("generation {next} was given away twice")) }
 }
 
+/// A journal with one durable record, and one whose sync failed: its pages are clean in memory and
+/// not on the disk.
+pub(crate) fn one_durable_and_one_unsettled(bench: &Bench) -> Range<u64> {
+    let mut owner = bench.create();
+    owner.append(&record("one")).unwrap();
+    bench.disk.fail(Op::Sync, 1, EIO);
+    assert_eq!(owner.append(&record("lost").key("lost")).unwrap_err().kind(), ErrorKind::Unknown);
+    let lost = last_frame(&bench.path, FrameKind::Record);
+    lost.offset..lost.end()
+}
+
 /// I13, H9: an opener has read a record whose sync had failed and is stopped before it writes it again.
 /// The record leaves the memory, another one opens without it, and appends. The first one wakes and
 /// brings the record back: it must not stand in the place of one that was acknowledged since.
 pub(crate) fn an_opener_that_brings_a_record_back() -> Outcome {
     let bench = Bench::new();
-    let mut owner = bench.create();
-    owner.append(&record("one")).unwrap();
-    bench.disk.fail(Op::Sync, 1, EIO);
-    assert_eq!(owner.append(&record("lost")).unwrap_err().kind(), ErrorKind::Unknown);
-    let lost = last_frame(&bench.path, FrameKind::Record);
-    drop(owner);
-
+    let lost = one_durable_and_one_unsettled(&bench);
     let path = bench.path.clone();
     let (said, hear) = std::sync::mpsc::channel();
     bench.disk.before(Op::WriteAt, 1, move || {
-        lose(&path, &(lost.offset..lost.end()));
+        lose(&path, &lost);
         let mut next = take_over(&path, "next");
         next.append(&record("next")).unwrap();
         // The record that may come back may have any key.
