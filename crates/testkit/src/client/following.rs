@@ -119,7 +119,9 @@ impl Client {
         }
         let mut history = self.shared.history.borrow_mut();
         let deleted = history.lives.get(&following.journal).is_some_and(|life| life.deletion_begun);
-        let is_gone = deleted || history.aside.is_some() || history.power_failed;
+        // It may have read what damage took, and then does not see the seal behind that.
+        let damaged = history.epochs.iter().any(|epoch| epoch.damaged);
+        let is_gone = deleted || damaged || history.aside.is_some() || history.power_failed;
         if error.kind() == ErrorKind::Detached && !is_gone {
             history.violated(format!("a follower is detached without a reason: {error}"));
         }
