@@ -100,6 +100,7 @@ pub(crate) struct Opened {
 
 /// See the module.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Writer {
     pub(crate) source: Source,
     folder: PathBuf,

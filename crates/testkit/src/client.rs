@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_journal::{Error, ErrorKind, Journal, Mark, Options, Reader, Takeover};
+use session_journal::{Error, ErrorKind, Journal, JournalId, Mark, Options, Reader, Takeover};
 
 use self::following::Following;
 pub(crate) use self::reading::{look, recognise};
@@ -57,7 +57,8 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Hold {
     journal: Option<Journal>,
-    /// The file that it is of.
+    /// The journal and the file that it is of.
+    id: Option<JournalId>,
     file: usize,
     reader: Option<Reader>,
     /// The epoch that the reader began in.
@@ -124,7 +125,11 @@ impl Client {
     /// Whether the file of this handle has lost its name.
     fn is_aside(&self, session: usize) -> bool {
         let history = self.shared.history.borrow();
-        history.aside.as_ref().is_some_and(|aside| aside.file == self.holds[session].file)
+        let hold = &self.holds[session];
+        history
+            .aside
+            .as_ref()
+            .is_some_and(|aside| hold.id == Some(aside.journal) && hold.file < aside.files_until)
     }
 
     /// An error is told of; one that finished the handle ends the hold.

@@ -1,11 +1,14 @@
 //! Damage to bytes that were safe.
 
+use std::path::PathBuf;
+
 use session_journal::format::{Codec, FrameHeader, FrameKind, HEADER_LEN, decode_identity};
 
 use crate::choices::Choices;
 use crate::client::Shared;
 use crate::history::{Loss, Tag};
 use crate::simulation::Run;
+use crate::wounds::{Before, Wound};
 
 impl Run<'_> {
     /// The file of some session, and its length, where there is something to damage.
@@ -34,16 +37,38 @@ impl Run<'_> {
             place(&mut state.choices, from, until)
         });
         self.note_damage(index, at, at + bytes);
-        self.shared.world.with(|state| {
+        let path = self.path_of(index);
+        let before = path
+            .as_ref()
+            .and_then(|path| Before::of(&self.shared.world, path, &self.shared.history.borrow()));
+        let changed = self.shared.world.with(|state| {
             state.went_wrong(what);
             state.tell(|| format!("  {bytes} bytes at {at} of file {index}"));
             let change = |stretch: &mut [u8]| match bits {
                 0 => stretch.fill(0),
                 bits => stretch.iter_mut().for_each(|byte| *byte ^= bits),
             };
+            let as_it_was = state.files[index].bytes().to_vec();
             state.files[index].damage(at, change, bytes);
+            let pairs = as_it_was.iter().zip(state.files[index].bytes());
+            let changed = pairs.enumerate().filter(|(_, (old, new))| old != new);
+            changed.map(|(at, _)| at as u64).collect::<Vec<_>>()
         });
+        // Where zeros were zeroed nothing is damaged.
+        let (Some(from), Some(last)) = (changed.first(), changed.last()) else { return Ok(()) };
+        let wound = Wound { from: *from, until: last + 1 };
+        if let (Some(path), Some(before), true) = (&path, before, at >= 4096) {
+            let history = self.shared.history.borrow();
+            before.check(&self.shared.world, path, &wound, &history)?;
+        }
         self.new_epoch(Loss::Damage)
+    }
+
+    fn path_of(&self, file: usize) -> Option<PathBuf> {
+        self.shared.world.with(|state| {
+            let mut names = state.names.iter();
+            names.find(|(_, index)| **index == file).map(|(path, _)| path.clone())
+        })
     }
 
     pub(crate) fn cut(&mut self) -> Result<(), String> {

@@ -103,7 +103,9 @@ impl Faults {
         let sync_error = rate(choices, 4, often);
         // What of a file without a name is not safe is not asked then.
         let stranger = if damages || sync_error > 0 { 0 } else { rate(choices, 6, rare) };
-        Self {
+        // Frames become visible as late as can be, between owners who displace each other.
+        let late = choices.once_in(16);
+        let drawn = Self {
             stranger,
             kill: rate(choices, 2, rare),
             stop: rate(choices, 2, often),
@@ -127,7 +129,11 @@ impl Faults {
             slow_sync: choices.once_in(2),
             foreign: choices.once_in(4),
             page: choices.one_of(&[4096, 512, 64]),
+        };
+        if late {
+            return Self { paged: true, zeros_first: true, page: 64, shared: 8, ..drawn };
         }
+        drawn
     }
 
     /// No byte that was safe is destroyed from now on.

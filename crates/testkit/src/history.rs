@@ -102,6 +102,8 @@ pub(crate) struct Life {
 pub(crate) struct Aside {
     pub(crate) file: usize,
     pub(crate) journal: JournalId,
+    /// All files of that journal that came before this one are aside: it may have been compacted.
+    pub(crate) files_until: usize,
     /// Since when, in ticks of the history and in steps of the machine.
     pub(crate) since: u64,
     pub(crate) since_step: u64,

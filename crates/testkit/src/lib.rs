@@ -26,6 +26,7 @@ mod shrink;
 mod simulation;
 mod strangers;
 mod world;
+mod wounds;
 
 pub use choices::Choices;
 pub use counts::{Counts, Tally};

@@ -93,6 +93,7 @@ impl<'a> Run<'a> {
             current: 0,
             power_failed: false,
             backup: None,
+
             codecs: BTreeMap::new(),
         };
         for process in 0..processes {

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use session_journal::Reader;
 use session_journal::format::decode_identity;
-use session_journal::{JournalId, Reader};
 
 use crate::check::Found;
 use crate::client::{Shared, look, recognise};
 use crate::disk::SimDisk;
 use crate::file::File;
-use crate::history::{Aside, Loss, Tag};
+use crate::history::{Aside, Loss};
 use crate::simulation::Run;
 use crate::world::Actor;
 
@@ -32,6 +32,7 @@ impl Run<'_> {
         };
         let path = Shared::path(session);
         let Ok(file) = self.shared.world.with(|state| state.find(&path)) else { return Ok(()) };
+        let files_until = self.shared.world.with(|state| state.files.len());
         let busy = self.shared.world.with(|state| state.files[file].busy);
         let Found::Journal { id, list, .. } = self.check_session(session, None)? else {
             return Ok(());
@@ -53,7 +54,10 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-        self.set_aside(session, file, id, list);
+        let (since, since_step) = (0, self.shared.world.with(|state| state.step));
+        let (journal, held) = (id, list);
+        let aside = Aside { file, journal, files_until, since, since_step, held };
+        self.set_aside(session, aside);
         self.new_epoch(Loss::Stranger)
     }
 
@@ -89,12 +93,12 @@ impl Run<'_> {
         });
     }
 
-    fn set_aside(&self, session: usize, file: usize, id: JournalId, held: Vec<(u64, Tag)>) {
+    fn set_aside(&self, session: usize, aside: Aside) {
         let found = self.look_at(session);
-        let since_step = self.shared.world.with(|state| state.step);
+        let id = aside.journal;
         let mut history = self.shared.history.borrow_mut();
         let since = history.begin().begun;
-        history.aside = Some(Aside { file, journal: id, since, since_step, held });
+        history.aside = Some(Aside { since, ..aside });
         match found {
             Ok(Found::Journal { list, .. }) => history.go_back_to(id, &list),
             _ => {
@@ -117,7 +121,7 @@ impl Run<'_> {
         let looked = look(&reader).map_err(|error| error.to_string())?;
         let list = recognise(&self.shared.history.borrow(), looked)?.list;
         let lost = aside.held.iter().find(|record| !list.contains(record));
-        // Its handles die with the processes; the next look would find another life of the machine.
+        // Once: behind this no process is left that has it open.
         if let Some(aside) = &mut self.shared.history.borrow_mut().aside {
             aside.file = usize::MAX;
         }

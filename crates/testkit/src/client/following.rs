@@ -112,40 +112,40 @@ impl Client {
 
     /// What it says instead of a record, and whether it goes on behind that.
     fn told(&self, following: &mut Following, error: &Error) -> bool {
-        let mut history = self.shared.history.borrow_mut();
-        let id = following.journal;
-        match error.cause() {
-            Cause::Corrupt { sequence, records, .. } => {
-                let (first, last) = (sequence.get(), sequence.get() + records.saturating_sub(1));
-                let mut there = history.acknowledged(id).filter(|(tag, appended)| {
-                    (first..=last).contains(&appended.sequence.get())
-                        && history.durable.contains(tag)
-                        && !history.damaged.contains(tag)
-                });
-                let safe = there.next().map(|(_, appended)| appended.sequence);
-                drop(there);
-                if last <= following.last && *records > 0 {
-                    history.violated(format!("a follower tells of record {first} a second time"));
-                }
-                if let Some(safe) = safe {
-                    history.violated(format!("a follower calls record {safe} missing"));
-                }
-                following.last = following.last.max(last);
-                drop(history);
-                self.tell(|| format!("is told of a gap: {error}"));
-                true
-            }
-            _ => {
-                let is_gone = history.lives.get(&id).is_some_and(|life| life.deletion_begun)
-                    || history.aside.is_some();
-                if error.kind() == ErrorKind::Detached && !is_gone && !history.power_failed {
-                    history.violated(format!("a follower is detached without a reason: {error}"));
-                }
-                drop(history);
-                self.failed("follow", error);
-                false
-            }
+        if let Cause::Corrupt { sequence, records, .. } = error.cause() {
+            self.tell(|| format!("is told of a gap: {error}"));
+            self.told_of_gap(following, sequence.get(), *records);
+            return true;
         }
+        let mut history = self.shared.history.borrow_mut();
+        let deleted = history.lives.get(&following.journal).is_some_and(|life| life.deletion_begun);
+        // It may have read what damage took, and then does not see the seal behind that.
+        let damaged = history.epochs.iter().any(|epoch| epoch.damaged);
+        let is_gone = deleted || damaged || history.aside.is_some() || history.power_failed;
+        if error.kind() == ErrorKind::Detached && !is_gone {
+            history.violated(format!("a follower is detached without a reason: {error}"));
+        }
+        drop(history);
+        self.failed("follow", error);
+        false
+    }
+
+    /// A gap is told once, and nothing that is safe is in it.
+    fn told_of_gap(&self, following: &mut Following, first: u64, records: u64) {
+        let last = first + records.saturating_sub(1);
+        let mut history = self.shared.history.borrow_mut();
+        let safe = history.acknowledged(following.journal).find(|(tag, appended)| {
+            (first..=last).contains(&appended.sequence.get())
+                && history.durable.contains(tag)
+                && !history.damaged.contains(tag)
+        });
+        if let Some((tag, _)) = safe {
+            history.violated(format!("a follower calls the record with tag {tag} missing"));
+        }
+        if last <= following.last && records > 0 {
+            history.violated(format!("a follower tells of record {first} a second time"));
+        }
+        following.last = following.last.max(last);
     }
 
     /// Who finds nothing new says so only of a file that is at its path.

@@ -38,6 +38,7 @@ impl Client {
             Err(error) => return self.failed("open", &error),
         };
         self.tell(|| format!("owns generation {}", journal.generation()));
+        self.holds[session].id = Some(journal.id());
         self.holds[session].file =
             self.shared.world.with(|state| state.processes[self.process].file);
         self.must_be_above_slots(session, &journal);
