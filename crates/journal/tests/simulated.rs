@@ -234,9 +234,9 @@ fn a_seal_is_taken_back_although_a_claim_stands_behind_it() {
         let disk = FaultDisk::new();
         let options = Options { takeover, ..options_on(&disk) };
         if comes_late {
-            disk.before(Op::Append, 1, claim)
+            disk.before(Op::Append, 1, claim);
         } else {
-            claim()
+            claim();
         }
         let mut next = Journal::open(&bench.path, &options).unwrap();
         append(&mut next, &["two"]);
