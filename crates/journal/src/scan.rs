@@ -338,23 +338,17 @@ impl Scanner {
     fn evidence(&mut self, of: &FrameHeader) -> io::Result<Evidence> {
         let mut at = of.end();
         let (mut highest, mut last) = (of.sequence, of.offset);
-        let mut claim = None;
         while let Some(next) = self.window.find_magic(at)? {
             at = next + 1;
             let Some(frame) = self.sound_frame(next)? else { continue };
             if is_of_batch(&frame, of) {
                 highest = highest.max(frame.sequence);
                 last = frame.offset;
-            } else if frame.kind == FrameKind::Claim {
-                // In its place: its author had read up to there.
-                if frame.offset == next {
-                    claim.get_or_insert(frame);
-                }
-            } else if frame.generation >= of.generation {
-                return Ok(Evidence { witness: Some(frame), claim, highest, last });
+            } else if frame.kind != FrameKind::Claim && frame.generation >= of.generation {
+                return Ok(Evidence { witness: Some(frame), highest, last });
             }
         }
-        Ok(Evidence { witness: None, claim, highest, last })
+        Ok(Evidence { witness: None, highest, last })
     }
 }
 
@@ -362,8 +356,6 @@ impl Scanner {
 struct Evidence {
     /// The next self-placed frame behind it.
     witness: Option<FrameHeader>,
-    /// The first claim before it that stands in its place.
-    claim: Option<FrameHeader>,
     /// The highest sequence among the sound frames of the batch.
     highest: u64,
     /// Where the last of them stands.
@@ -386,10 +378,7 @@ impl Evidence {
             // was torn.
             unused && witness.previous == self.last
         } else {
-            // What it names may be lost, and all that told of the batch with it, but for a claim whose
-            // author had read up to there.
-            let torn = self.claim.is_some_and(|claim| claim.previous < self.last);
-            unused && witness.previous >= self.last && !torn
+            unused && witness.previous >= self.last
         }
     }
 }

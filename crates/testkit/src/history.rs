@@ -287,11 +287,13 @@ impl History {
 
     /// Whether a record with this tag may be in the journal at all.
     pub(crate) fn may_be_there(&self, journal: JournalId, tag: Tag) -> bool {
+        // Damage may have taken all frames that told that a batch was refused (decision 1).
+        let witnesses_may_be_lost = self.epochs.iter().any(|epoch| epoch.damaged) || self.was_cut;
         self.attempts.iter().any(|attempt| {
             attempt.journal == journal
                 && attempt.tags.contains(&tag)
                 && (!matches!(attempt.outcome, Outcome::Refused | Outcome::Conflict(_))
-                    || (self.was_cut && attempt.tags.len() > 1))
+                    || (witnesses_may_be_lost && attempt.tags.len() > 1))
         })
     }
 
