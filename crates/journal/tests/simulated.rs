@@ -234,9 +234,9 @@ fn a_seal_is_taken_back_although_a_claim_stands_behind_it() {
         let disk = FaultDisk::new();
         let options = Options { takeover, ..options_on(&disk) };
         if comes_late {
-            disk.before(Op::Append, 1, claim)
+            disk.before(Op::Append, 1, claim);
         } else {
-            claim()
+            claim();
         }
         let mut next = Journal::open(&bench.path, &options).unwrap();
         append(&mut next, &["two"]);
@@ -271,9 +271,10 @@ fn a_duplicate_is_not_called_durable_in_a_file_that_has_lost_its_name() {
         let both = [one.clone(), two];
         journal.append_all(&both, &AppendOptions::default()).unwrap();
         fs::rename(&bench.path, bench.folder().join("moved.journal")).unwrap();
-        let refused = match together {
-            true => journal.append_all(&both, &AppendOptions::default()).map(drop),
-            false => journal.append(&one).map(drop),
+        let refused = if together {
+            journal.append_all(&both, &AppendOptions::default()).map(drop)
+        } else {
+            journal.append(&one).map(drop)
         };
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Detached);
     }
