@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use session_journal::{JournalId, Record};
 
-use crate::history::{Attempt, History, Loss, Tag};
+use crate::history::{Attempt, History, Loss, Outcome, Tag};
 use crate::linear;
 
 /// What is at the path of a session.
@@ -53,7 +53,8 @@ pub(crate) fn sound(history: &History, id: JournalId, list: &[(u64, Tag)]) -> Re
             history.was_cut || attempt.tags.iter().any(|tag| history.damaged.contains(tag));
         let written = !attempt.tags.iter().all(|tag| history.durable.contains(tag));
         let at_risk = attempt.tags.iter().any(|tag| history.at_risk.contains(tag));
-        let excused = damaged || (written && (history.power_failed || at_risk));
+        let refused = matches!(attempt.outcome, Outcome::Refused) && history.was_damaged;
+        let excused = damaged || refused || (written && (history.power_failed || at_risk));
         attempt.journal == id && !excused && there > 0 && there < attempt.tags.len()
     });
     match torn {

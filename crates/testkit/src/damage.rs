@@ -112,6 +112,7 @@ impl Run<'_> {
             None => return,
         };
         let mut history = self.shared.history.borrow_mut();
+        history.was_damaged = true;
         let batches: Vec<Vec<Tag>> = history
             .attempts
             .iter()

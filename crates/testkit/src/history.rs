@@ -157,6 +157,8 @@ pub(crate) struct History {
     /// A stranger cut a file. What was behind a torn batch, and told that it was torn, may be gone:
     /// its frames may be taken for ones that counted (decision 1).
     pub(crate) was_cut: bool,
+    /// Bytes that were safe were destroyed, of a record or of anything else.
+    pub(crate) was_damaged: bool,
     /// The power failed. A batch that was written, not durable, with others behind it, may be there
     /// in part then (decision 1).
     pub(crate) power_failed: bool,
@@ -183,6 +185,7 @@ impl History {
             at_risk: BTreeSet::new(),
             durable: BTreeSet::new(),
             was_cut: false,
+            was_damaged: false,
             power_failed: false,
             retries: BTreeMap::new(),
             aside: None,
@@ -288,7 +291,7 @@ impl History {
     /// Whether a record with this tag may be in the journal at all.
     pub(crate) fn may_be_there(&self, journal: JournalId, tag: Tag) -> bool {
         // Damage may have taken all frames that told that a batch was refused (decision 1).
-        let witnesses_may_be_lost = self.epochs.iter().any(|epoch| epoch.damaged) || self.was_cut;
+        let witnesses_may_be_lost = self.was_damaged;
         self.attempts.iter().any(|attempt| {
             attempt.journal == journal
                 && attempt.tags.contains(&tag)
