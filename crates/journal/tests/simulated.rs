@@ -19,7 +19,7 @@ use support::disk::{EIO, FaultDisk, Op};
 use support::power::PowerDisk;
 use support::{
     Bench, by_force, cut, damage, frames, last_frame, lazily, options_on, overwrite, record,
-    take_over, with_gaps,
+    take_over,
 };
 
 /// A journal on a disk that can lose power. Nothing is synced besides what was asked for.
@@ -397,33 +397,6 @@ fn a_refused_batch_does_not_come_back_when_the_record_in_its_place_is_damaged() 
         let found = with_gaps(&bench.path);
         assert_eq!(found, [Some("one".to_owned()), None, Some("three".to_owned())]);
     }
-}
-
-/// Decision 1, D3, J1: the same, and the frame behind the damage names one that is lost too. A claim
-/// stands between, in its place, and tells that its author did not have the batch.
-#[test]
-fn a_refused_batch_does_not_come_back_when_all_frames_that_told_of_it_are_damaged() {
-    let bench = Bench::new();
-    let mut journal = bench.create();
-    append(&mut journal, &["one", "two"]);
-    let batch = [record("refused"), NewRecord::new(vec![b'x'; 100])];
-    bench.disk.short(1, HEADER_LEN + "refused".len() + 10);
-    let refused = journal.append_all(&batch, &AppendOptions::default()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::NoSpace);
-    drop(journal);
-    append(&mut bench.take_over("next"), &["three", "four", "five"]);
-    let all = frames(&bench.path);
-    let opening = all.iter().rfind(|(_, one)| one.kind == FrameKind::Opening).unwrap().1;
-    let [.., (_, three), (_, four), (_, five)] = all.as_slice() else { panic!("{all:?}") };
-    let torn = all.iter().find(|(_, one)| !one.is_alone()).unwrap().1;
-    assert!(torn.batch_end() < opening.offset, "the opening is behind the place of the batch");
-    for lost in [&opening, three, four] {
-        damage(&bench.path, lost.offset + 20);
-    }
-    let found = with_gaps(&bench.path);
-    let found: Vec<_> = found.iter().map(Option::as_deref).collect();
-    assert_eq!(found, [Some("one"), Some("two"), None, Some("five")]);
-    assert_eq!(five.sequence, 5);
 }
 
 /// B12: a stranger cuts the file within an owner's last record, and another owner opens what is
