@@ -17,6 +17,8 @@ use session_journal_tests::{
 const DRIVER: &str = env!("CARGO_BIN_EXE_driver");
 /// The smallest that all of them can be made in; it takes room as it is written.
 const IMAGE_BYTES: u64 = 320 << 20;
+/// Room for all that a long storm writes.
+const STORM_BYTES: u64 = 8 << 30;
 
 /// A file system of a test's own. Dropped in this order.
 struct Ground {
@@ -27,28 +29,29 @@ struct Ground {
     _folder: tempfile::TempDir,
 }
 
-/// What makes and mounts one in a folder: where journals go, and what to unmount, the last first.
-type Make = fn(&Path) -> Result<(PathBuf, Vec<Mount>), String>;
+/// What makes and mounts one of so many bytes in a folder: where journals go, and what to unmount, the
+/// last first.
+type Make = fn(&Path, u64) -> Result<(PathBuf, Vec<Mount>), String>;
 
 const GROUNDS: [(&str, Make); 5] = [
-    ("ext4", |folder| image(FileSystem::Ext4, folder)),
-    ("xfs", |folder| image(FileSystem::Xfs, folder)),
-    ("btrfs", |folder| image(FileSystem::Btrfs, folder)),
-    ("overlayfs", |folder| {
-        let layers = Layers::new(folder)?;
+    ("ext4", |folder, bytes| image(FileSystem::Ext4, folder, bytes)),
+    ("xfs", |folder, bytes| image(FileSystem::Xfs, folder, bytes)),
+    ("btrfs", |folder, bytes| image(FileSystem::Btrfs, folder, bytes)),
+    ("overlayfs", |folder, bytes| {
+        let layers = Layers::new(folder, bytes)?;
         let mounts = vec![layers.mount()?, layers.below];
         Ok((layers.merged, mounts))
     }),
-    ("tmpfs", |folder| {
+    ("tmpfs", |folder, bytes| {
         // All of it is taken where the disk is to be full, and it is memory.
-        let bytes = if is_long() { IMAGE_BYTES } else { 64 << 20 };
+        let bytes = if is_long() { bytes } else { 64 << 20 };
         Ok((folder.to_owned(), vec![Mount::tmpfs(folder, bytes)?]))
     }),
 ];
 
-fn image(kind: FileSystem, folder: &Path) -> Result<(PathBuf, Vec<Mount>), String> {
+fn image(kind: FileSystem, folder: &Path, bytes: u64) -> Result<(PathBuf, Vec<Mount>), String> {
     let image = folder.join("image");
-    kind.make(&image, IMAGE_BYTES)?;
+    kind.make(&image, bytes)?;
     let at = folder.join("at");
     fs::create_dir(&at).unwrap();
     let mount = kind.mount(&image, &at)?;
@@ -65,8 +68,8 @@ struct Layers {
 }
 
 impl Layers {
-    fn new(folder: &Path) -> Result<Self, String> {
-        let (at, mut mounts) = image(FileSystem::Ext4, folder)?;
+    fn new(folder: &Path, bytes: u64) -> Result<Self, String> {
+        let (at, mut mounts) = image(FileSystem::Ext4, folder, bytes)?;
         let [lower, upper, work] = ["lower", "upper", "work"].map(|name| at.join(name));
         let merged = folder.join("merged");
         for made in [&lower, &upper, &work, &merged] {
@@ -82,9 +85,13 @@ impl Layers {
 
 /// Runs a check on each of them that can be had here.
 fn on_each(check: impl Fn(&Ground)) {
+    on_each_of(IMAGE_BYTES, check);
+}
+
+fn on_each_of(bytes: u64, check: impl Fn(&Ground)) {
     for (name, make) in GROUNDS {
         let folder = tempfile::tempdir().unwrap();
-        match make(folder.path()) {
+        match make(folder.path(), bytes) {
             Err(why) => skip(&format!("{name}: {why}")),
             Ok((at, mounts)) => {
                 let place = Place::new_in(&at);
@@ -306,8 +313,8 @@ fn releasing(ground: &Ground, ballast: &mut Ballast, producer: &mut Producer) ->
 #[test]
 fn a_storm_loses_nothing_on_any_file_system() {
     let seed = Chance::of_test("filesystems", "a_storm_loses_nothing").number();
-    let times = if is_long() { 5 } else { 1 };
-    on_each(|ground| {
+    let (times, bytes) = if is_long() { (5, STORM_BYTES) } else { (1, IMAGE_BYTES) };
+    on_each_of(bytes, |ground| {
         let storm = Storm {
             driver: DRIVER.to_owned(),
             program: Some(Program::beside(DRIVER)),
@@ -328,7 +335,7 @@ fn a_storm_loses_nothing_on_any_file_system() {
 #[test]
 fn a_journal_in_a_lower_layer_is_appended_to_in_the_upper_one() {
     let folder = tempfile::tempdir().unwrap();
-    let layers = match Layers::new(folder.path()) {
+    let layers = match Layers::new(folder.path(), IMAGE_BYTES) {
         Ok(layers) => layers,
         Err(why) => return skip(&why),
     };

@@ -8,19 +8,17 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
-
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::{Notify, oneshot};
 
 use crate::append::Batch;
 use crate::error::{Cause, Error, Rejected, Result};
+use crate::mutation::races::{self, Race};
 use crate::options::AppendOptions;
 use crate::record::{Appended, Mark, NewRecord};
 use crate::replace::{Compaction, Copy};
 use crate::report::Opening;
 use crate::store::Shared;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, Notify, mpsc, oneshot};
 use crate::watch::Bell;
 use crate::writer::Writer;
 
@@ -175,9 +173,12 @@ impl Actor {
     /// Waits for a place in the inbox.
     pub(crate) async fn enter(&self) {
         loop {
+            if races::broken(Race::LooksThenRegisters) && self.try_enter() {
+                return;
+            }
             let mut freed = std::pin::pin!(self.freed_tasks.notified());
             freed.as_mut().enable();
-            if self.try_enter() {
+            if !races::broken(Race::LooksThenRegisters) && self.try_enter() {
                 return;
             }
             freed.await;
@@ -198,8 +199,10 @@ impl Actor {
     fn leave(&self, places: usize) {
         let before = self.waiting.fetch_sub(places, Ordering::AcqRel);
         // Nobody waits for a place while there are plenty.
-        if before >= self.shared.inbox_max {
-            drop(self.freed_lock.lock());
+        if before >= self.shared.inbox_max && !races::broken(Race::FreedInSilence) {
+            if !races::broken(Race::FreedUnlocked) {
+                drop(self.freed_lock.lock());
+            }
             self.freed.notify_all();
             // All of them look again: whoever goes back to wait saw a full inbox.
             self.freed_tasks.notify_waiters();
@@ -232,13 +235,16 @@ impl Actor {
         self.shared.pool.submit(Box::new(move || actor.serve()));
     }
 
-    /// Has somebody look whether a sync or a check is due.
-    pub(crate) fn tick(self: &Arc<Self>) {
+    /// Has somebody look whether a sync or a check is due; false where somebody is at it already, who
+    /// may have looked before.
+    pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let mut inbox = self.inbox.lock();
-        if !std::mem::replace(&mut inbox.scheduled, true) {
-            drop(inbox);
+        let begins = !std::mem::replace(&mut inbox.scheduled, true);
+        drop(inbox);
+        if begins {
             self.schedule();
         }
+        begins
     }
 
     // ---- a turn ----------------------------------------------------------------------------
@@ -257,7 +263,7 @@ impl Actor {
         }
         self.leave(taken);
         let mut inbox = self.inbox.lock();
-        if inbox.requests.is_empty() {
+        if inbox.requests.is_empty() || races::broken(Race::ClearedBlindly) {
             inbox.scheduled = false;
         } else {
             drop(inbox);
@@ -316,7 +322,9 @@ impl Actor {
             .collect();
         let answers = writer.append_group(&batches);
         // What was acknowledged is to be seen by whoever hears of it.
-        self.publish(writer);
+        if !races::broken(Race::PublishesLate) {
+            self.publish(writer);
+        }
         for (request, answer) in requests.into_iter().zip(answers) {
             let AppendRequest { records, reply, .. } = request;
             reply.send(answer.map_err(|error| Rejected { error, records }));
@@ -353,7 +361,7 @@ impl Actor {
             return;
         }
         // Two copies of one file would each take the other's place.
-        if self.compacting.swap(true, Ordering::AcqRel) {
+        if self.compacting.swap(true, Ordering::AcqRel) && !races::broken(Race::CopiesTwice) {
             let what = "it is being compacted already";
             reply.send(Err(Error::invalid(&self.path, what)));
             return;
@@ -390,10 +398,13 @@ impl Actor {
         self.publish(&writer);
         // One that could not be synced keeps its descriptors, and may be asked again.
         let parked = writer.is_parked() || writer.is_finished();
-        drop(writer);
+        // Struck off under the writer's lock: behind it a turn may open the file again, and whoever is
+        // struck off after that holds descriptors that nobody can ask for.
+        let held = (!races::broken(Race::StruckOffLate)).then_some(writer);
         if parked {
             self.shared.handles.parked(self);
         }
+        drop(held);
         parked
     }
 }

@@ -42,7 +42,7 @@ impl Writer {
         if let Some(key) = &record.key
             && let Some(first) = self.held(key, false)?
         {
-            return self.acknowledge_duplicate(first, durability);
+            return self.acknowledge_duplicate(first, durability, now);
         }
         let draft = draft_of(record, now);
         self.check_batch_limit(draft.frame_len())?;
@@ -73,6 +73,11 @@ impl Writer {
             Durability::Written => self.check_if_due(now).map(|()| false),
         };
         match settled {
+            // Taken over, and nobody finds its file any more.
+            Err(error) if self.is_nameless() => {
+                let why = format!("{}, and its file has lost its name", error.cause());
+                Err(Error::new(self.path(), Cause::Unknown { why }))
+            }
             // Taken over since it was written: it stands before the claim, so it counts. The next
             // append is told.
             Err(error) if matches!(error.cause(), Cause::Fenced { .. }) => {
@@ -91,9 +96,13 @@ impl Writer {
         &mut self,
         first: Appended,
         durability: Durability,
+        now: i64,
     ) -> Result<Appended> {
-        if durability == Durability::Durable && !self.is_durable(first) {
-            self.sync()?;
+        // Where it is durable already, that still looks whether its file has its name.
+        match durability {
+            Durability::Durable if mutation::broken(Mutation::DuplicateBeforeSync) => {}
+            Durability::Durable => self.sync()?,
+            Durability::Written => self.check_if_due(now)?,
         }
         Ok(Appended { durable: self.is_durable(first), ..first })
     }
@@ -185,8 +194,10 @@ impl Writer {
             .collect();
         let wants_sync = |(batch, answer): (&Batch<'_>, &Answer)| {
             let durability = batch.options.durability.unwrap_or(self.options.durability);
+            let early =
+                |one: &Appended| one.duplicate && mutation::broken(Mutation::DuplicateBeforeSync);
             durability == Durability::Durable
-                && answer.as_ref().is_ok_and(|all| !all.iter().all(|one| self.is_durable(*one)))
+                && answer.as_ref().is_ok_and(|all| !all.iter().all(early))
         };
         let wanted = batches.iter().zip(&answers).any(wants_sync);
         let durability = if wanted { Durability::Durable } else { Durability::Written };

@@ -7,11 +7,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::host::Host;
 use crate::pool::{Job, Pool};
 use crate::storage::Storage;
+use crate::sync::{Condvar, Mutex};
 
 /// Syncs of so many files are under way at a time, over all owners of this process.
 const THREADS_MAX: usize = 8;

@@ -24,9 +24,10 @@ pub struct Follower {
     /// The last record that was given.
     mark: Mark,
     ahead: VecDeque<Item>,
-    watch: FileWatch,
-    /// How often the file was replaced when the watch was set.
-    watched: u32,
+    bell: Arc<Bell>,
+    /// Set by the first wait: who only asks what is there needs none. With it, how often the file was
+    /// replaced by then.
+    watch: Option<(FileWatch, u32)>,
     ticking: bool,
     /// The last missing record that was told of.
     told: u64,
@@ -39,14 +40,12 @@ impl Follower {
     /// `Diverged` where the journal does not hold the record of the mark.
     pub fn new(reader: Reader, after: Mark) -> Result<Self> {
         reader.records_after(&after)?;
-        let watch = FileWatch::new(reader.path());
-        let watched = reader.replacements();
         Ok(Self {
             reader,
             mark: after,
             ahead: VecDeque::new(),
-            watch,
-            watched,
+            bell: Arc::new(Bell::default()),
+            watch: None,
             ticking: false,
             told: 0,
         })
@@ -54,7 +53,7 @@ impl Follower {
 
     /// Rung, it looks at the file: for those who know of a change before the system says so.
     pub(crate) fn bell(&self) -> &Arc<Bell> {
-        &self.watch.bell
+        &self.bell
     }
 
     /// The place of the last record that was given: resume here.
@@ -95,10 +94,8 @@ impl Follower {
         if self.reader.last_sequence() <= self.mark.sequence {
             self.reader.check_attached()?;
         }
-        if self.watched != self.reader.replacements() {
-            self.watched = self.reader.replacements();
-            let bell = Arc::clone(&self.watch.bell);
-            self.watch = FileWatch::with_bell(self.reader.path(), bell);
+        if self.watch.as_ref().is_some_and(|(_, of)| *of != self.reader.replacements()) {
+            self.watch();
         }
         if self.reader.last_sequence() <= self.mark.sequence {
             return Ok(());
@@ -128,12 +125,26 @@ impl Follower {
         Ok(())
     }
 
+    /// Has the bell rung when the file that is at the path now changes.
+    fn watch(&mut self) {
+        let watch = FileWatch::new(self.reader.path(), Arc::clone(&self.bell));
+        self.watch = Some((watch, self.reader.replacements()));
+    }
+
+    /// Before a look behind which it waits, so that no change comes between the two.
+    fn watch_from_now_on(&mut self) {
+        if self.watch.is_none() {
+            self.watch();
+        }
+    }
+
     /// The next record; `None` where nothing came in that time.
     ///
     /// # Errors
     /// As [`try_next`](Self::try_next).
     pub fn next_timeout(&mut self, at_most: Duration) -> Result<Option<Record>> {
         let end = Instant::now().checked_add(at_most);
+        self.watch_from_now_on();
         loop {
             if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
@@ -143,7 +154,7 @@ impl Follower {
             if left.is_zero() {
                 return Ok(None);
             }
-            self.watch.bell.wait(left.min(LOOK_INTERVAL));
+            self.bell.wait(left.min(LOOK_INTERVAL));
         }
     }
 
@@ -154,15 +165,16 @@ impl Follower {
     /// # Errors
     /// As [`try_next`](Self::try_next).
     pub async fn next(&mut self) -> Result<Record> {
+        self.watch_from_now_on();
         if !self.ticking {
-            ring_every_second(&self.watch.bell);
+            ring_every_second(&self.bell);
             self.ticking = true;
         }
         loop {
             if let Some(record) = self.try_next()? {
                 return Ok(record);
             }
-            self.watch.bell.rings().await;
+            self.bell.rings().await;
         }
     }
 }

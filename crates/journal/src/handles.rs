@@ -1,13 +1,13 @@
 //! A bound on open files: actors that nobody used lately give their descriptors back.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::actor::Actor;
 use crate::error::Result;
+use crate::mutation::races::{self, Race};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::writer::Writer;
 
 /// A writer holds two descriptors: one that appends, one that does not.
@@ -108,7 +108,8 @@ impl Handles {
     ) -> Result<()> {
         if writer.is_parked() {
             let brought = writer.unpark(self.lease());
-            if !writer.is_parked() && !writer.is_finished() {
+            let is_back = !writer.is_parked() && !writer.is_finished();
+            if is_back && !races::broken(Race::NeverAsked) {
                 self.enlist(actor);
             }
             brought?;

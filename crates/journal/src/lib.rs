@@ -93,6 +93,7 @@ mod session;
 pub mod storage;
 mod store;
 mod survey;
+mod sync;
 mod takeover;
 mod ticker;
 mod timer;

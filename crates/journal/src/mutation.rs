@@ -8,6 +8,11 @@
     allow(unreachable_pub, reason = "tests name them, with the feature")
 )]
 
+#[cfg(not(feature = "mutations"))]
+pub(crate) mod races;
+#[cfg(feature = "mutations")]
+pub mod races;
+
 #[cfg(feature = "mutations")]
 use std::cell::Cell;
 

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use crate::mutation::races::{self, Race};
+use crate::sync::{Condvar, Mutex, thread};
 
 /// What a thread does.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -48,7 +49,7 @@ impl Pool {
         if queue.idle < queue.jobs.len() && queue.threads < self.threads_max {
             let shared = Arc::clone(&self.shared);
             let name = format!("sj-io-{}", queue.threads);
-            let started = std::thread::Builder::new().name(name).spawn(move || work(&shared));
+            let started = thread::Builder::new().name(name).spawn(move || work(&shared));
             if started.is_ok() {
                 queue.threads += 1;
             } else if queue.threads == 0 {
@@ -62,7 +63,9 @@ impl Pool {
             }
         }
         drop(queue);
-        self.shared.filled.notify_one();
+        if !races::broken(Race::PoolAsleep) {
+            self.shared.filled.notify_one();
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::backwards::Backwards;
 use crate::chain::Chain;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::format::Purpose;
 use crate::identity::JournalId;
 use crate::index::{Index, KeyFound, Source};
@@ -239,7 +239,11 @@ impl Reader {
     /// The last record before a sequence: as much as can be said without the other side's records.
     fn mark_before(&self, sequence: Sequence) -> Result<Option<Mark>> {
         let before = sequence.get().saturating_sub(1).min(self.view.last);
-        let found = self.get(Sequence::new(before))?;
+        let found = match self.get(Sequence::new(before)) {
+            // It is lost as well, and nothing can be said.
+            Err(error) if error.kind() == ErrorKind::Corrupt => None,
+            found => found?,
+        };
         Ok(found.map(|record| record.mark(self.id())))
     }
 

@@ -147,7 +147,8 @@ fn reopen(source: &Source, survey: &Survey, owner: &Owner, options: &Options) ->
         generation: chain.generation(),
         sequence: chain.sequence(),
         tail: survey.examined,
-        unsettled: true,
+        // A claim behind the seal does not matter here: whoever opens looks again behind this.
+        unsettled: false,
         durable: DurableThrough { offset: survey.durable_through, sequence: 0 },
         chain,
         summary: survey.summary,
@@ -157,7 +158,13 @@ fn reopen(source: &Source, survey: &Survey, owner: &Owner, options: &Options) ->
     });
     let body = ReopenBody { owner: owner.clone() }.encode();
     let now = options.host.now_ms();
-    let landed = writer.land(&[&[control(FrameKind::Reopen, &body, now)]])?;
+    let landed = match writer.land(&[&[control(FrameKind::Reopen, &body, now)]]) {
+        // Somebody came between the look and this frame, which is dead then: look again.
+        Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Poisoned) => {
+            return Ok(());
+        }
+        landed => landed?,
+    };
     landed.refused.map_or(Ok(()), Err)?;
     source.file.sync().map_err(|e| Error::io(&source.path, "sync", e))
 }
@@ -236,6 +243,8 @@ pub(crate) struct Copy {
     checkpoint: u64,
     last_checksum: u32,
     buffer: Vec<u8>,
+    /// So many bytes of it are in the file.
+    flushed: u64,
     /// It is in its place now, and must not be removed.
     placed: bool,
 }
@@ -272,6 +281,7 @@ impl Copy {
             checkpoint: 0,
             last_checksum: 0,
             buffer: Vec::new(),
+            flushed: 0,
             placed: false,
         };
         copy.write_front(owner, &first, end, lost)?;
@@ -396,7 +406,7 @@ impl Copy {
     fn flush(&mut self) -> Result<()> {
         let bytes = std::mem::take(&mut self.buffer);
         let mut rest = bytes.as_slice();
-        // Nobody else writes this file: going on after a short write is right here.
+        // Going on after a short write is right here: nobody else is meant to write this file.
         while !rest.is_empty() {
             let landing = self.target.file.append(rest);
             let landing = landing.map_err(|e| Error::io(&self.path, "write", e))?;
@@ -405,6 +415,11 @@ impl Copy {
                 let cause = Cause::NoSpace { needed, written: 0, source: None };
                 return Err(Error::new(&self.path, cause));
             }
+            if landing.offset != self.flushed {
+                let why = std::io::Error::other("something else writes into the copy");
+                return Err(Error::io(&self.path, "write", why));
+            }
+            self.flushed += landing.written as u64;
             rest = &rest[landing.written..];
         }
         self.buffer = bytes;
@@ -542,7 +557,9 @@ impl Writer {
             Err(error) => return Err(self.stranded(&error)),
         };
         let there = locate(&file, &path).map_err(|error| self.ended_by(error))?;
-        if there.identity.compactions != copy.identity.compactions {
+        if there.identity.journal != copy.identity.journal
+            || there.identity.compactions != copy.identity.compactions
+        {
             return Err(self.stranded(&std::io::Error::other("the copy was removed")));
         }
         self.adopt(file, &copy);

@@ -1,9 +1,7 @@
 //! The clonable handle in front of an actor. Awaits on any runtime; every call has a blocking twin.
 
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-
-use tokio::sync::oneshot;
+use std::sync::Arc;
 
 use crate::actor::{Actor, AppendRequest, Reply, Request, gone};
 use crate::error::{Cause, Error, Rejected, Result};
@@ -15,6 +13,7 @@ use crate::reader::Reader;
 use crate::record::{Appended, Mark, NewRecord};
 use crate::replace::Compaction;
 use crate::report::Opening;
+use crate::sync::{mpsc, oneshot};
 
 /// A session that this process owns, shared by all its producers.
 ///

@@ -7,14 +7,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use crate::actor::Actor;
 use crate::creating;
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::handles::Handles;
+use crate::host::Host;
 use crate::identity::{JournalId, Owner};
 use crate::inspect::{Glance, State, glance};
+use crate::mutation::races::{self, Race};
 use crate::name::{EXTENSION, SessionName};
 use crate::opening;
 use crate::options::Options;
@@ -24,6 +24,7 @@ use crate::reader::Reader;
 use crate::report::Opening;
 use crate::session::Session;
 use crate::storage::Disk;
+use crate::sync::{Mutex, oneshot};
 use crate::timer::Timer;
 use crate::writer::Writer;
 
@@ -91,9 +92,35 @@ struct Inner {
     dir: PathBuf,
     shared: Arc<Shared>,
     /// Sessions that this process has open. Opening one again gives the same actor.
-    open: Mutex<HashMap<PathBuf, Arc<Mutex<Weak<Actor>>>>>,
+    open: Mutex<HashMap<PathBuf, Arc<Mutex<Place>>>>,
     /// Agents whose folders are known to be durable.
     settled: Mutex<HashSet<String>>,
+}
+
+/// Where the actor of a path is kept.
+#[derive(Debug, Default)]
+struct Place {
+    actor: Weak<Actor>,
+    /// As whom it holds the journal.
+    owner: Option<(Arc<dyn Host>, Owner)>,
+}
+
+impl Place {
+    /// The actor, where there is one that can still be used.
+    fn actor(&self) -> Option<Arc<Actor>> {
+        self.actor.upgrade().filter(|actor| !actor.is_finished())
+    }
+
+    /// Ends the owner before, where its actor is finished or gone. Another thread may be dropping the
+    /// last of it at this moment: whoever opens the journal next is not to be told that it is alive.
+    fn vacate(&mut self) {
+        if races::broken(Race::OwnerLingers) || self.actor().is_some() {
+            return;
+        }
+        if let Some((host, owner)) = self.owner.take() {
+            host.retire(&owner);
+        }
+    }
 }
 
 /// A session in a listing: what its header page tells. Counts and times are as of its last
@@ -227,7 +254,7 @@ impl Store {
         name: &SessionName,
         run: impl FnOnce(&Self, &SessionName) -> Result<Session> + Send + 'static,
     ) -> Result<Session> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let (store, name) = (self.clone(), name.clone());
         let path = self.path_of(&name);
         if let Some(error) = self.inner.shared.is_forked(&path) {
@@ -265,8 +292,8 @@ impl Store {
         }
         self.settle_folder(name, options)?;
         let place = self.place(&path);
-        let mut actor = place.lock();
-        self.start(&mut actor, || creating::create(&path, name, options))
+        let mut place = place.lock();
+        self.start(&mut place, || creating::create(&path, name, options))
     }
 
     /// The blocking twin of [`open_session`](Self::open_session).
@@ -286,10 +313,10 @@ impl Store {
         let path = self.path_of(name);
         self.settle_folder(name, options)?;
         let place = self.place(&path);
-        let mut actor = place.lock();
-        match actor.upgrade().filter(|actor| !actor.is_finished()) {
+        let mut place = place.lock();
+        match place.actor() {
             Some(known) => Ok(Session::new(known)),
-            None => self.start(&mut actor, || opening::open(&path, options)),
+            None => self.start(&mut place, || opening::open(&path, options)),
         }
     }
 
@@ -328,30 +355,38 @@ impl Store {
 
     /// Where the actor of a path is kept. Its lock is held while the journal is opened, so two
     /// openings of one session in one process join.
-    fn place(&self, path: &Path) -> Arc<Mutex<Weak<Actor>>> {
+    fn place(&self, path: &Path) -> Arc<Mutex<Place>> {
         let mut sessions = self.inner.open.lock();
         // Those that are gone make room now and then, not at every call.
         if sessions.len().is_power_of_two() {
             sessions.retain(|_, place| {
-                Arc::strong_count(place) > 1
-                    || place.try_lock().is_none_or(|actor| actor.strong_count() > 0)
+                // None where somebody is at it.
+                let Some(place) = Arc::get_mut(place) else { return true };
+                let place = place.get_mut();
+                place.vacate();
+                place.actor.strong_count() > 0
             });
+        }
+        if races::broken(Race::OpensUnplaced) {
+            return Arc::default();
         }
         Arc::clone(sessions.entry(path.to_owned()).or_default())
     }
 
     fn start(
         &self,
-        actor: &mut Weak<Actor>,
+        place: &mut Place,
         open: impl FnOnce() -> Result<(Writer, Opening)>,
     ) -> Result<Session> {
         let shared = &self.inner.shared;
         let lease = shared.handles.lease();
+        place.vacate();
         let (mut writer, opening) = open()?;
+        let owner = (Arc::clone(&writer.options.host), writer.owner.clone());
         writer.set_lease(lease);
         let started = Actor::new(Arc::clone(shared), writer, opening);
         shared.handles.enlist(&started);
-        *actor = Arc::downgrade(&started);
+        *place = Place { actor: Arc::downgrade(&started), owner: Some(owner) };
         Ok(Session::new(started))
     }
 

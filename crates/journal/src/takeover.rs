@@ -77,7 +77,14 @@ struct Claim {
 impl Claim {
     /// Whether whoever reads it knows which chain we found.
     fn names(&self, survey: &Survey) -> bool {
-        self.at == self.examined && self.chain == survey.chain
+        let unnamed = [
+            Mutation::UnnamedSettling,
+            Mutation::NoSecondLook,
+            Mutation::EveryClaimWins,
+            Mutation::IncompleteIsDead,
+        ];
+        (self.at == self.examined && self.chain == survey.chain)
+            || unnamed.into_iter().any(mutation::broken)
     }
 }
 
@@ -117,13 +124,14 @@ pub(crate) fn take(look: &mut Look, taking: Takeover<'_>) -> Result<Outcome> {
         return Ok(Outcome::Lost(lost(look, options)));
     }
     let released = look.survey.chain.is_soundly_released();
-    if !released && !mutation::broken(Mutation::UnnamedSettling) {
+    if !released {
         if !claim.names(&look.survey) {
             let Takeover { previous, holder, .. } = taking;
             let incarnation = owner.incarnation;
             return Ok(Outcome::Superseded(Superseded { incarnation, previous, holder }));
         }
-        if !mutation::broken(Mutation::UnsyncedClaim) {
+        let unsynced = [Mutation::UnnamedSettling, Mutation::UnsyncedClaim];
+        if !unsynced.into_iter().any(mutation::broken) {
             sync_claim(&*file, &path)?;
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::sync;
 use crate::watch::{Bell, LOOK_INTERVAL};
 
 #[derive(Default)]
@@ -15,6 +16,10 @@ struct Ticker {
 /// Rings this bell about once a second for as long as it exists.
 pub(crate) fn ring_every_second(bell: &Arc<Bell>) {
     static TICKER: OnceLock<Arc<Ticker>> = OnceLock::new();
+    if sync::EXPLORED {
+        // A ring that was lost must show, not be made up for.
+        return;
+    }
     let ticker = TICKER.get_or_init(|| {
         let ticker = Arc::new(Ticker::default());
         let running = Arc::clone(&ticker);

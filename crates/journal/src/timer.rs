@@ -3,9 +3,9 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::actor::Actor;
+use crate::mutation::races::{self, Race};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// How often actors with unsynced bytes are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -43,7 +43,7 @@ impl Timer {
         watched.actors.push(Arc::downgrade(actor));
         if !watched.started {
             let shared = Arc::clone(&self.0);
-            let thread = std::thread::Builder::new().name("sj-timer".to_owned());
+            let thread = thread::Builder::new().name("sj-timer".to_owned());
             // Without it records are synced by the appends that come.
             watched.started = thread.spawn(move || run(&shared)).is_ok();
         }
@@ -59,6 +59,14 @@ impl Drop for Timer {
     }
 }
 
+/// Has an actor look what is due. Where it is in the middle of a turn it may have looked already, and
+/// have found itself watched over: then somebody has to come again.
+fn must_look_again(actor: &Arc<Actor>) -> bool {
+    actor.set_watched(false);
+    let began_a_turn = actor.tick() || races::broken(Race::LooksOnce);
+    !began_a_turn && !actor.set_watched(true)
+}
+
 fn run(shared: &Shared) {
     let mut watched = shared.watched.lock();
     loop {
@@ -70,12 +78,10 @@ fn run(shared: &Shared) {
         if watched.stopped {
             return;
         }
-        let due = std::mem::take(&mut watched.actors);
-        parking_lot::MutexGuard::unlocked(&mut watched, || {
-            for actor in due.iter().filter_map(Weak::upgrade) {
-                actor.set_watched(false);
-                actor.tick();
-            }
+        let mut due = std::mem::take(&mut watched.actors);
+        MutexGuard::unlocked(&mut watched, || {
+            due.retain(|actor| actor.upgrade().is_some_and(|actor| must_look_again(&actor)));
         });
+        watched.actors.append(&mut due);
     }
 }

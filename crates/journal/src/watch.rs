@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::Notify;
+
+use crate::mutation::races::{self, Race};
+use crate::sync::{Condvar, Mutex, Notify};
 
 /// The longest that a change can go unnoticed where the system says nothing.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn ring(&self) {
-        *self.rung.lock() = true;
+        *self.rung.lock() = !races::broken(Race::RingsUnheard);
         self.blocking.notify_all();
         self.awaiting.notify_one();
     }
@@ -47,17 +48,13 @@ impl Bell {
 /// A watch on one file. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct FileWatch {
-    pub(crate) bell: Arc<Bell>,
+    bell: Arc<Bell>,
     path: PathBuf,
 }
 
 impl FileWatch {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self::with_bell(path, Arc::new(Bell::default()))
-    }
-
     /// A watch on the file that is at the path now, with a bell that others may ring too.
-    pub(crate) fn with_bell(path: &Path, bell: Arc<Bell>) -> Self {
+    pub(crate) fn new(path: &Path, bell: Arc<Bell>) -> Self {
         hub().lock().add(path, &bell);
         Self { bell, path: path.to_owned() }
     }
@@ -76,10 +73,11 @@ struct Hub {
     bells: Bells,
 }
 
-type Bells = Arc<Mutex<HashMap<PathBuf, Vec<Weak<Bell>>>>>;
+/// The system's locks, whoever schedules the engine: the watcher's thread is not the engine's.
+type Bells = Arc<parking_lot::Mutex<HashMap<PathBuf, Vec<Weak<Bell>>>>>;
 
-fn hub() -> &'static Mutex<Hub> {
-    static HUB: OnceLock<Mutex<Hub>> = OnceLock::new();
+fn hub() -> &'static parking_lot::Mutex<Hub> {
+    static HUB: OnceLock<parking_lot::Mutex<Hub>> = OnceLock::new();
     HUB.get_or_init(|| {
         let bells = Bells::default();
         let told = Arc::clone(&bells);
@@ -88,7 +86,7 @@ fn hub() -> &'static Mutex<Hub> {
                 ring_for(&told, &event);
             }
         });
-        Mutex::new(Hub { watcher: watcher.ok(), bells })
+        parking_lot::Mutex::new(Hub { watcher: watcher.ok(), bells })
     })
 }
 

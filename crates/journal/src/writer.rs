@@ -100,6 +100,7 @@ pub(crate) struct Opened {
 
 /// See the module.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Writer {
     pub(crate) source: Source,
     folder: PathBuf,
@@ -133,6 +134,8 @@ pub(crate) struct Writer {
     witness: Option<FrameHeader>,
     buffer: Vec<u8>,
     finished: Option<Error>,
+    /// It was finished while neither its file nor a compacted one was at its path.
+    nameless: bool,
     /// The right to hold descriptors, where they are bounded.
     lease: Option<Lease>,
     parked: bool,
@@ -159,7 +162,8 @@ impl Writer {
             durable: opened.durable,
             folder_synced: false,
             unsynced_since_ms: now,
-            last_check_ms: now,
+            // An opener looked before its claim: who knows how long ago.
+            last_check_ms: i64::MIN,
             index: opened.index,
             summary: opened.summary,
             last_checksum: opened.last_checksum,
@@ -169,6 +173,7 @@ impl Writer {
             fresh_checkpoint: None,
             buffer: Vec::new(),
             finished: None,
+            nameless: false,
             lease: None,
             parked: false,
         }
@@ -321,7 +326,8 @@ impl Writer {
             self.settle_dead_bytes().map_err(|error| self.unsettled_by(&error))?;
             true
         } else {
-            self.was_displaced(landing.offset + landing.written as u64)?
+            let our_end = landing.offset + landing.written as u64;
+            self.was_displaced(our_end).map_err(|error| self.displaced_by(error))?
         };
         let start = self.tail;
         if in_place && landing.written == meant {
@@ -505,6 +511,12 @@ impl Writer {
             return Error::new(self.path(), Cause::Unknown { why });
         }
         self.poison(why)
+    }
+
+    /// Whether a shared descriptor lied about the position cannot be told where the look at the file
+    /// fails: what we wrote may stand in its place.
+    fn displaced_by(&mut self, error: Error) -> Error {
+        if matches!(error.cause(), Cause::Io { .. }) { self.unsettled_by(&error) } else { error }
     }
 
     /// Something landed between the tail and our bytes. True where the chain holds our batch after

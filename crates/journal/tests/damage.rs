@@ -121,7 +121,7 @@ fn a_key_that_a_cut_may_hide_is_not_called_absent() {
 
 // ---- flips ---------------------------------------------------------------------------------
 
-/// D3, H8, H19: the length that a damaged frame announces is not believed.
+/// I12, D3, H8, H19: the length that a damaged frame announces is not believed.
 #[test]
 fn a_flipped_byte_costs_the_frame_that_it_is_in() {
     let bench = Bench::closed();
@@ -204,7 +204,7 @@ fn a_loss_behind_dead_bytes_and_a_claim_is_told_where_it_is() {
 
 // ---- windows -------------------------------------------------------------------------------
 
-/// D3: runs of NUL bytes, as after a power loss on some file systems. A window of 4 KiB takes the
+/// I12, D3: runs of NUL bytes, as after a power loss on some file systems. A window of 4 KiB takes the
 /// header page and the first opening with it, or the end of the file.
 #[test]
 fn zeroed_windows_cost_the_frames_that_they_touch() {

@@ -33,7 +33,8 @@ fn a_deleted_journal_is_gone_and_its_name_is_free() {
 /// H4: a deleter that stops between its seal and its unlink does not remove what came meanwhile.
 #[test]
 fn a_slow_deleter_does_not_remove_a_newer_journal() {
-    for (op, nth) in [(Op::WriteAt, 1), (Op::LockFolder, 1)] {
+    // Before the look behind the seal's sync, too.
+    for (op, nth) in [(Op::Attachment, 1), (Op::WriteAt, 1), (Op::LockFolder, 1)] {
         let bench = Bench::new();
         let slow = with_two(&bench);
         let newer: Arc<Mutex<Option<Journal>>> = Arc::default();

@@ -12,6 +12,8 @@ mod appending;
 mod chain;
 #[path = "mutations/durable.rs"]
 mod durable;
+#[path = "mutations/lost.rs"]
+mod lost;
 #[path = "mutations/names.rs"]
 mod names;
 #[path = "mutations/taking.rs"]
@@ -45,6 +47,12 @@ fn schedules(mutation: Mutation) -> &'static [fn() -> Outcome] {
         Mutation::NoSecondLook => &[taking::a_takeover_right_behind_a_claim],
         Mutation::EveryClaimWins => &[taking::a_takeover_right_before_a_claim],
         Mutation::UnverifiedSettling => &[taking::a_page_that_is_again_as_it_was_on_the_disk],
+        Mutation::UnnamedSettling => &[lost::an_opener_that_brings_back_what_displaced_its_claim],
+        Mutation::PendingForgotten => &[lost::an_opener_that_brings_a_record_back],
+        Mutation::UnverifiedClaim => {
+            &[lost::a_claim_whose_base_leaves_the_memory_before_it_settles]
+        }
+        Mutation::SlotRevivesClaim => &[lost::a_claim_whose_base_was_lost_behind_a_later_owner],
         Mutation::TruncateTornTail => &[taking::an_append_between_the_look_and_the_claim],
         Mutation::ReuseSequenceAfterLoss => &[taking::a_file_that_lost_its_end],
         Mutation::MisplacedFrames => &[chain::an_append_behind_a_claim],

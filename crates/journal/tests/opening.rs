@@ -222,7 +222,7 @@ fn an_opening_that_cannot_settle_fails_and_the_next_one_settles() {
     }
 }
 
-/// H11: between a claim that others have seen and its opening there is a sync, also where nothing
+/// I8, H11: between a claim that others have seen and its opening there is a sync, also where nothing
 /// has to be settled: no generation is ever claimed twice across a power loss.
 #[test]
 fn a_claim_is_synced_before_its_opening_even_behind_a_clean_release() {

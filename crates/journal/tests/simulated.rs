@@ -12,7 +12,8 @@ use std::thread;
 use session_journal::format::{FrameKind, HEADER_LEN, PAGE_LEN};
 use session_journal::storage::{Access, Disk, LocalDisk};
 use session_journal::{
-    AppendOptions, Durability, ErrorKind, Journal, NewRecord, Options, Takeover, verify,
+    AppendOptions, Durability, ErrorKind, Follower, Journal, Mark, NewRecord, Options, Reader,
+    Sequence, Takeover, verify,
 };
 use support::disk::{EIO, FaultDisk, Op};
 use support::power::PowerDisk;
@@ -198,6 +199,155 @@ fn a_generation_of_a_compacted_file_is_owned_once_though_power_takes_its_name() 
     assert_eq!(machine.bench.texts(), ["one"]);
 }
 
+/// H15: a compaction came to its seal and no further, and somebody who had looked before it claims
+/// behind it, in vain. The next opener took the seal back, found the claim, and was told that nobody
+/// knows whether something is stored: an opening stores nothing.
+#[test]
+fn a_seal_is_taken_back_although_a_claim_stands_behind_it() {
+    for comes_late in [false, true] {
+        let bench = Bench::new();
+        let mut journal = bench.create();
+        append(&mut journal, &["one"]);
+        let disk = FaultDisk::new();
+        let takeover = Takeover::Always;
+        let options = Options { claim_attempts: 1, takeover, ..options_on(&disk) };
+        let (sealed, is_sealed) = mpsc::channel();
+        let (go, may_go) = mpsc::channel();
+        let owner = bench.disk.clone();
+        disk.before(Op::Append, 1, move || {
+            owner.die_at(Op::Rename, 1);
+            assert!(journal.compact().is_err());
+            sealed.send(()).unwrap();
+            may_go.recv().unwrap();
+        });
+        let path = bench.path.clone();
+        let claimer = thread::spawn(move || Journal::open(&path, &options).unwrap_err().kind());
+        is_sealed.recv().unwrap();
+        for copy in bench.names().iter().filter(|name| *name != "a.journal") {
+            fs::remove_file(bench.folder().join(copy)).unwrap();
+        }
+        let claim = move || {
+            go.send(()).unwrap();
+            assert_eq!(claimer.join().unwrap(), ErrorKind::Detached);
+        };
+
+        let disk = FaultDisk::new();
+        let options = Options { takeover, ..options_on(&disk) };
+        if comes_late {
+            disk.before(Op::Append, 1, claim)
+        } else {
+            claim()
+        }
+        let mut next = Journal::open(&bench.path, &options).unwrap();
+        append(&mut next, &["two"]);
+        assert_eq!(bench.texts(), ["one", "two"]);
+    }
+}
+
+// ---- strangers ---------------------------------------------------------------------------------
+
+/// H5: an opener was stopped behind its claim, and a stranger moved the file away meanwhile. It opened
+/// what had no name any more, and for a quarter of a second more it acknowledged written records there.
+#[test]
+fn an_opener_looks_at_the_name_before_it_acknowledges_its_first_record() {
+    let bench = Bench::new();
+    append(&mut bench.create(), &["one"]);
+    let (from, to) = (bench.path.clone(), bench.folder().join("moved.journal"));
+    bench.disk.after(Op::Append, 1, move || fs::rename(from, to).unwrap());
+    let mut journal = bench.open().unwrap();
+    let written = AppendOptions { durability: Some(Durability::Written), ..Default::default() };
+    let refused = journal.append_all(&[record("two")], &written).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Detached);
+}
+
+/// H5, H22: a producer asks again for a key that is stored, after a stranger moved the file away. It was
+/// told that its record is there and durable, and at the path there was nothing.
+#[test]
+fn a_duplicate_is_not_called_durable_in_a_file_that_has_lost_its_name() {
+    for together in [false, true] {
+        let bench = Bench::new();
+        let mut journal = bench.create();
+        let (one, two) = (record("one").key("1"), record("two").key("2"));
+        let both = [one.clone(), two];
+        journal.append_all(&both, &AppendOptions::default()).unwrap();
+        fs::rename(&bench.path, bench.folder().join("moved.journal")).unwrap();
+        let refused = match together {
+            true => journal.append_all(&both, &AppendOptions::default()).map(drop),
+            false => journal.append(&one).map(drop),
+        };
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Detached);
+    }
+}
+
+/// H5: a stranger moved a file away while somebody took it over. The owner before saw the takeover, and
+/// that its record stands before it: it called it durable, and nothing was at the path.
+#[test]
+fn a_record_before_a_takeover_of_a_file_without_its_name_is_not_called_durable() {
+    let bench = Bench::new();
+    let mut journal = bench.create();
+    let (path, moved) = (bench.path.clone(), bench.folder().join("moved.journal"));
+    bench.disk.before(Op::Sync, 1, move || {
+        let other = FaultDisk::new();
+        let (from, to) = (path.clone(), moved);
+        other.after(Op::Append, 1, move || fs::rename(from, to).unwrap());
+        let options = Options { takeover: Takeover::Always, ..options_on(&other) };
+        drop(Journal::open(&path, &options).unwrap());
+    });
+    let unknown = journal.append(&record("one")).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::Unknown, "{unknown}");
+    assert_eq!(journal.append(&record("two")).unwrap_err().kind(), ErrorKind::Fenced);
+}
+
+// ---- followers ---------------------------------------------------------------------------------
+
+/// D4: the last record that a follower had given was damaged afterwards, and the one before it. It told
+/// that both are missing, as if it had not given them, again and again.
+#[test]
+fn a_follower_whose_last_records_are_lost_says_that_it_cannot_go_on() {
+    let bench = Bench::new();
+    let mut journal = bench.create();
+    append(&mut journal, &["one", "two"]);
+    journal.close().unwrap();
+    let reader = Reader::open(&bench.path).unwrap();
+    let begin = Mark { journal: reader.id(), sequence: Sequence::ZERO, checksum: 0 };
+    let mut follower = Follower::new(reader, begin).unwrap();
+    for text in ["one", "two"] {
+        assert_eq!(follower.try_next().unwrap().unwrap().payload, text);
+    }
+    let records = frames(&bench.path).into_iter().filter(|(_, one)| one.kind == FrameKind::Record);
+    records.for_each(|(at, _)| damage(&bench.path, at + 20));
+    append(&mut bench.open().unwrap(), &["three"]);
+    assert_eq!(follower.try_next().unwrap_err().kind(), ErrorKind::Diverged);
+}
+
+// ---- shared descriptors ----------------------------------------------------------------------
+
+/// H21, H22: a child wrote through its parent's descriptor, so that the parent had to look where its
+/// record stands, and could not read the file. It was told that nothing is stored: it stood there, and
+/// who stored it again had it twice.
+#[test]
+fn an_owner_that_cannot_look_where_its_record_stands_does_not_say_that_it_is_not_stored() {
+    for nth in 1.. {
+        let bench = Bench::new();
+        let mut journal = bench.create();
+        append(&mut journal, &["one"]);
+        bench.disk.child_writes(1, b"of a child");
+        bench.disk.fail(Op::ReadAt, nth, EIO);
+        match journal.append(&record("two")) {
+            Ok(_) => {
+                assert!(nth > 1, "no read failed");
+                break;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unknown, "read {nth}: {error}"),
+        }
+        assert_eq!(bench.texts(), ["one", "two"]);
+        assert_eq!(journal.append(&record("three")).unwrap_err().kind(), ErrorKind::Poisoned);
+        drop(journal);
+        append(&mut bench.open().unwrap(), &["three"]);
+        assert_eq!(bench.texts(), ["one", "two", "three"]);
+    }
+}
+
 // ---- damage ----------------------------------------------------------------------------------
 
 /// Decision 1, D3, J1: the disk was full in the middle of a batch, which was refused. Others write where
@@ -246,6 +396,33 @@ fn a_refused_batch_does_not_come_back_when_the_record_in_its_place_is_damaged() 
         let found = with_gaps(&bench.path);
         assert_eq!(found, [Some("one".to_owned()), None, Some("three".to_owned())]);
     }
+}
+
+/// Decision 1, D3, J1: the same, and the frame behind the damage names one that is lost too. A claim
+/// stands between, in its place, and tells that its author did not have the batch.
+#[test]
+fn a_refused_batch_does_not_come_back_when_all_frames_that_told_of_it_are_damaged() {
+    let bench = Bench::new();
+    let mut journal = bench.create();
+    append(&mut journal, &["one", "two"]);
+    let batch = [record("refused"), NewRecord::new(vec![b'x'; 100])];
+    bench.disk.short(1, HEADER_LEN + "refused".len() + 10);
+    let refused = journal.append_all(&batch, &AppendOptions::default()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NoSpace);
+    drop(journal);
+    append(&mut bench.take_over("next"), &["three", "four", "five"]);
+    let all = frames(&bench.path);
+    let opening = all.iter().rfind(|(_, one)| one.kind == FrameKind::Opening).unwrap().1;
+    let [.., (_, three), (_, four), (_, five)] = all.as_slice() else { panic!("{all:?}") };
+    let torn = all.iter().find(|(_, one)| !one.is_alone()).unwrap().1;
+    assert!(torn.batch_end() < opening.offset, "the opening is behind the place of the batch");
+    for lost in [&opening, three, four] {
+        damage(&bench.path, lost.offset + 20);
+    }
+    let found = with_gaps(&bench.path);
+    let found: Vec<_> = found.iter().map(Option::as_deref).collect();
+    assert_eq!(found, [Some("one"), Some("two"), None, Some("five")]);
+    assert_eq!(five.sequence, 5);
 }
 
 /// B12: a stranger cuts the file within an owner's last record, and another owner opens what is

@@ -14,7 +14,7 @@ use session_journal::{
     Cause, ErrorKind, Host, Liveness, LocalHost, Options, Owner, Session, SessionName, State,
     Store, StoreOptions,
 };
-use support::disk::{FaultDisk, Op};
+use support::disk::{EIO, FaultDisk, Op};
 use support::{Bench, by_force, cut, name, options_on, record, store_in, take_over};
 
 fn store_with(bench: &Bench, file_handles_max: usize) -> Store {
@@ -269,6 +269,23 @@ fn two_stores_on_one_folder_compete_as_processes_do() {
     let error = held.append_blocking("late").unwrap_err().error;
     assert_eq!(error.kind(), ErrorKind::Fenced);
     assert_eq!(support::texts(held.path()), ["one", "two"]);
+}
+
+/// What a failure finished stands in nobody's way, though somebody still holds a handle of it.
+#[test]
+fn a_poisoned_session_is_opened_again_beside_its_old_handle() {
+    let bench = Bench::new();
+    let store = store_in(bench.folder(), bench.options());
+    let old = store.create_blocking(&name("a")).unwrap();
+    old.append_blocking("one").unwrap();
+    bench.disk.fail(Op::Sync, 1, EIO);
+    let error = old.append_blocking("unknown").unwrap_err().error;
+    assert_eq!(error.kind(), ErrorKind::Unknown);
+    let again = store.open_session_blocking(&name("a")).unwrap();
+    again.append_blocking("two").unwrap();
+    let error = old.append_blocking("late").unwrap_err().error;
+    assert_eq!(error.kind(), ErrorKind::Poisoned);
+    assert_eq!(support::texts(again.path()), ["one", "unknown", "two"]);
 }
 
 #[test]

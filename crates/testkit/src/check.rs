@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use session_journal::{JournalId, Record};
 
-use crate::history::{History, Loss, Tag};
+use crate::history::{Attempt, History, Loss, Tag};
 use crate::linear;
 
 /// What is at the path of a session.
@@ -91,10 +91,32 @@ pub(crate) fn kept(
     Ok(())
 }
 
+/// What was appended to a file behind the loss of its name is not in the one that is at its path now.
+pub(crate) fn not_from_aside(
+    history: &History,
+    id: JournalId,
+    list: &[(u64, Tag)],
+) -> Result<(), String> {
+    let Some(aside) = history.aside.as_ref().filter(|aside| aside.journal == id) else {
+        return Ok(());
+    };
+    let late = |one: &Attempt| one.aside && one.span.begun > aside.since;
+    for (_, tag) in list {
+        let mut attempts = history.attempts.iter().filter(|one| one.tags.contains(tag)).peekable();
+        if attempts.peek().is_some() && attempts.all(late) {
+            return Err(format!(
+                "tag {tag} was appended to a file that had lost its name, and is at the path"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A journal that is not at its path must have been deleted, or never have been durable.
 pub(crate) fn absent(history: &History, session: usize, power_failed: bool) -> Result<(), String> {
     for (id, life) in &history.lives {
-        let all_may_go = life.session != session || life.deletion_begun || life.deleted;
+        let all_may_go =
+            life.session != session || life.deletion_begun || life.deleted || life.taken_away;
         let mut durable =
             history.acknowledged(*id).filter(|(tag, _)| history.durable.contains(tag));
         if !all_may_go && (!power_failed || durable.next().is_some()) {

@@ -4,12 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use session_journal::storage::{
     Access, Attachment, Disk, Filesystem, FolderLock, Landing, Storage,
 };
-use session_journal::{Host, Incarnation, Liveness, Owner};
 
 use crate::file::File;
 use crate::world::{Actor, World};
@@ -76,11 +74,11 @@ impl SimFile {
             }
             if let Some(space) = state.space {
                 if space == 0 {
-                    state.count("no space");
+                    state.went_wrong("no space");
                     return Err(io::ErrorKind::StorageFull.into());
                 }
                 if space < room {
-                    state.count("no space");
+                    state.went_wrong("write cut short by a full disk");
                 }
                 room = room.min(space);
                 state.space = Some(space - room);
@@ -113,6 +111,28 @@ impl SimFile {
     }
 }
 
+impl SimFile {
+    /// Where the descriptor stands behind an append: behind its last byte, or behind those of a child
+    /// that has the same open file. A child may write anything, and what its parent wrote once more.
+    fn position_behind(&self, at: usize, bytes: &[u8]) -> usize {
+        let shared = self.world.fault(self.actor, "write of a child", |faults| faults.shared);
+        self.world.with(|state| {
+            let state = &mut *state;
+            let file = &mut state.files[self.index];
+            if !shared {
+                return at + bytes.len();
+            }
+            let end = file.len();
+            let len = 1 + state.choices.below(200) as usize;
+            let again = state.choices.below(2) == 1;
+            let child = if again { bytes.to_vec() } else { vec![b'x'; len] };
+            file.appends(end, &child);
+            file.write(end, &child);
+            file.len()
+        })
+    }
+}
+
 impl Storage for SimFile {
     fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
         self.world.step(self.actor, "append")?;
@@ -124,6 +144,9 @@ impl Storage for SimFile {
         let written = self.room_for(bytes.len());
         let landed = written.and_then(|written| {
             let at = self.world.with(|state| {
+                if let Actor::Process(process) = self.actor {
+                    state.processes[process].file = self.index;
+                }
                 let file = &mut state.files[self.index];
                 let at = file.len();
                 file.appends(at, &bytes[..written]);
@@ -135,7 +158,8 @@ impl Storage for SimFile {
                 self.world.with(|state| state.files[self.index].write(at, &bytes[..written]));
             }
             self.world.with(|state| state.tell(|| format!("  {written} bytes at {at}")));
-            Ok(Landing { offset: at as u64, written })
+            let position = self.position_behind(at, &bytes[..written]);
+            Ok(Landing { offset: (position - written) as u64, written })
         });
         self.world.with(|state| state.files[self.index].busy = false);
         landed
@@ -167,13 +191,14 @@ impl Storage for SimFile {
                 state.sync_failed.push(self.index);
             });
         }
-        let errors = self.world.with(|state| state.files[self.index].sync_errors);
-        if self.heard.swap(errors, Ordering::Relaxed) < errors {
-            return Err(io::Error::from_raw_os_error(EIO));
-        }
         let snapshot = self.world.with(|state| state.files[self.index].snapshot());
         if self.actor != Actor::Checker && self.world.with(|state| state.faults.slow_sync) {
             self.world.step_in_kernel(self.actor)?;
+        }
+        // Of one that failed for another process meanwhile it hears as well.
+        let errors = self.world.with(|state| state.files[self.index].sync_errors);
+        if self.heard.swap(errors, Ordering::Relaxed) < errors {
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         self.world.with(|state| state.files[self.index].sync(&snapshot));
         Ok(())
@@ -253,6 +278,9 @@ impl Disk for SimDisk {
             let file = File::durable(state.faults.page, content);
             state.files.push(file);
             let index = state.files.len() - 1;
+            if let Actor::Process(process) = self.actor {
+                state.processes[process].file = index;
+            }
             state.put_name(path, index);
             Ok(index)
         })?;
@@ -309,91 +337,5 @@ impl Disk for SimDisk {
 
     fn filesystem(&self, _: &Path) -> io::Result<Filesystem> {
         Ok(Filesystem::Local)
-    }
-}
-
-/// The host, as one process sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct SimHost {
-    world: Arc<World>,
-    actor: Actor,
-}
-
-impl SimHost {
-    /// The host of one process.
-    #[must_use]
-    pub(crate) fn new(world: &Arc<World>, actor: Actor) -> Self {
-        Self { world: Arc::clone(world), actor }
-    }
-}
-
-impl Host for SimHost {
-    fn now_ms(&self) -> i64 {
-        self.world.with(|state| i64::try_from(state.step).unwrap_or(i64::MAX))
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.world.with(|state| {
-            for chunk in bytes.chunks_mut(8) {
-                chunk.copy_from_slice(&state.random().to_le_bytes()[..chunk.len()]);
-            }
-        });
-        Ok(())
-    }
-
-    fn owner(&self, label: &str) -> io::Result<Owner> {
-        let mut incarnation = [0; 16];
-        self.fill_random(&mut incarnation)?;
-        let incarnation = Incarnation::from_bytes(incarnation);
-        let (pid, boot) = (self.pid(), self.world.with(|state| state.boot));
-        self.world.with(|state| state.owners.insert(incarnation, (pid, boot)));
-        Ok(Owner {
-            incarnation,
-            host: "simulated".to_owned(),
-            boot_id: u128::from(boot).to_le_bytes(),
-            pid,
-            pid_namespace: 1,
-            start_ticks: 1,
-            started_ms: 0,
-            program: "simulation".to_owned(),
-            label: label.to_owned(),
-        })
-    }
-
-    fn liveness(&self, owner: &Owner) -> Liveness {
-        self.world.with(|state| {
-            let Some((pid, boot)) = state.owners.get(&owner.incarnation).copied() else {
-                return Liveness::Gone;
-            };
-            let lives = |one: &crate::world::Process| one.pid == pid && !one.is_dead;
-            if boot != state.boot {
-                Liveness::Gone
-            } else if state.faults.foreign {
-                Liveness::Unknown
-            } else if state.processes.iter().any(lives) {
-                Liveness::Alive
-            } else {
-                Liveness::Gone
-            }
-        })
-    }
-
-    fn retire(&self, owner: &Owner) {
-        self.world.with(|state| state.owners.remove(&owner.incarnation));
-    }
-
-    fn pid(&self) -> u32 {
-        match self.actor {
-            Actor::Process(index) => self.world.with(|state| state.processes[index].pid),
-            Actor::Checker => 1,
-        }
-    }
-
-    fn pause(&self, _: Duration) {
-        let _ = self.world.step(self.actor, "pause");
-    }
-
-    fn run_aside(&self, job: Box<dyn FnOnce() + Send>) {
-        job();
     }
 }

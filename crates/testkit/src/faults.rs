@@ -17,6 +17,9 @@ pub(crate) struct Faults {
     pub(crate) short: u32,
     /// The disk is full, and has room again later. Chances: steps.
     pub(crate) no_space: u32,
+    /// A child that inherited the open file writes through it too, right behind its parent: so the
+    /// descriptor's position tells the parent a place that is not its own (H21). Chances: writes.
+    pub(crate) shared: u32,
     /// A write, read or sync fails with EIO. Chances: each of them.
     pub(crate) write_error: u32,
     pub(crate) read_error: u32,
@@ -36,6 +39,9 @@ pub(crate) struct Faults {
     /// Damage hits the header page, and nothing else: with an opening gone too, nothing would tell
     /// the salt any more (H17).
     pub(crate) header: bool,
+    /// A stranger moves a journal away, removes it, or puts an older copy of it into its place.
+    /// Chances: steps.
+    pub(crate) stranger: u32,
     /// A header slot is lost, or comes back as it was earlier. Chances: steps.
     pub(crate) slot: u32,
     /// A frame becomes visible page by page while it is written.
@@ -76,6 +82,7 @@ pub(crate) struct Workload {
     pub(crate) compactions: bool,
     pub(crate) deletions: bool,
     pub(crate) readers: bool,
+    pub(crate) followers: bool,
     pub(crate) polite: bool,
     pub(crate) full_scans: bool,
     pub(crate) no_auto_repair: bool,
@@ -93,15 +100,22 @@ impl Faults {
         let damages = choices.once_in(4);
         let header = choices.once_in(8);
         let damaging = |choices: &mut Choices| if damages { rate(choices, 2, rare) } else { 0 };
-        Self {
+        let sync_error = rate(choices, 4, often);
+        // What of a file without a name is not safe is not asked then.
+        let stranger = if damages || sync_error > 0 { 0 } else { rate(choices, 6, rare) };
+        // Frames become visible as late as can be, between owners who displace each other.
+        let late = choices.once_in(16);
+        let drawn = Self {
+            stranger,
             kill: rate(choices, 2, rare),
             stop: rate(choices, 2, often),
             power: rate(choices, 3, &[800, 300, 100]),
             short: rate(choices, 4, often),
             no_space: rate(choices, 4, rare),
+            shared: rate(choices, 8, often),
             write_error: rate(choices, 5, often),
             read_error: rate(choices, 6, rare),
-            sync_error: rate(choices, 4, often),
+            sync_error,
             evict: rate(choices, 2, often),
             write_back: rate(choices, 2, often),
             flip: damaging(choices),
@@ -115,7 +129,11 @@ impl Faults {
             slow_sync: choices.once_in(2),
             foreign: choices.once_in(4),
             page: choices.one_of(&[4096, 512, 64]),
+        };
+        if late {
+            return Self { paged: true, zeros_first: true, page: 64, shared: 8, ..drawn };
         }
+        drawn
     }
 
     /// No byte that was safe is destroyed from now on.
@@ -128,7 +146,7 @@ impl Workload {
     /// Draws it.
     pub(crate) fn draw(choices: &mut Choices) -> Self {
         let mut maybe = |n| choices.once_in(n);
-        let kinds = [2, 2, 2, 2, 3, 4, 2, 2, 3, 6, 2, 2, 4, 8].map(&mut maybe);
+        let kinds = [2, 2, 2, 2, 3, 4, 2, 2, 3, 6, 2, 2, 2, 4, 8].map(&mut maybe);
         let [
             batches,
             keys,
@@ -141,6 +159,7 @@ impl Workload {
             compactions,
             deletions,
             readers,
+            followers,
             polite,
             full_scans,
             no_auto_repair,
@@ -162,6 +181,7 @@ impl Workload {
             compactions,
             deletions,
             readers,
+            followers,
             polite,
             full_scans,
             no_auto_repair,

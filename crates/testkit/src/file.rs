@@ -177,13 +177,16 @@ impl File {
         }
     }
 
-    /// The system writes some pages by itself.
-    pub(crate) fn write_back(&mut self, choices: &mut Choices) {
+    /// The system writes some pages by itself; says whether it did.
+    pub(crate) fn write_back(&mut self, choices: &mut Choices) -> bool {
+        let mut wrote = false;
         for (page, version, bytes) in self.snapshot().pages {
             if choices.below(2) == 1 {
                 self.persist(page, version, &bytes);
+                wrote = true;
             }
         }
+        wrote
     }
 
     /// Pages whose sync failed leave the memory. Says from where on something changed.

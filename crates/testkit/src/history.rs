@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
-use session_journal::{Appended, JournalId};
+use session_journal::{Appended, Durability, JournalId};
 
 /// Names one record in all its attempts; the first eight bytes of its payload.
 pub(crate) type Tag = u64;
+
+/// How long a written append may go without a look at the name of its file, in the machine's time.
+const LOOK_INTERVAL: u64 = 250;
 
 /// What an append was told.
 #[derive(Clone, Debug)]
@@ -45,6 +48,14 @@ pub(crate) struct Attempt {
     pub(crate) condition: Option<Condition>,
     pub(crate) span: Span,
     pub(crate) outcome: Outcome,
+    /// What it asked for.
+    pub(crate) durability: Durability,
+    /// The machine's step at its beginning.
+    pub(crate) step: u64,
+    /// It went to a file that has lost its name.
+    pub(crate) aside: bool,
+    /// A loss took it before it was durable. It may be stored again under its key, elsewhere.
+    pub(crate) lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -62,12 +73,42 @@ pub(crate) struct View {
     pub(crate) span: Span,
 }
 
+/// What a follower gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) journal: JournalId,
+    /// Behind this record.
+    pub(crate) after: u64,
+    pub(crate) records: Vec<(u64, Tag)>,
+    /// It found nothing behind these.
+    pub(crate) to_the_end: bool,
+    pub(crate) span: Span,
+}
+
 /// What is known of a journal's being there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Life {
     pub(crate) session: usize,
     pub(crate) deletion_begun: bool,
     pub(crate) deleted: bool,
+    /// When the deletion was done, in ticks of the history.
+    pub(crate) deleted_at: Option<u64>,
+    /// A stranger took its file away.
+    pub(crate) taken_away: bool,
+}
+
+/// A file that a stranger took from its path while it was owned.
+#[derive(Clone, Debug)]
+pub(crate) struct Aside {
+    pub(crate) file: usize,
+    pub(crate) journal: JournalId,
+    /// All files of that journal that came before this one are aside: it may have been compacted.
+    pub(crate) files_until: usize,
+    /// Since when, in ticks of the history and in steps of the machine.
+    pub(crate) since: u64,
+    pub(crate) since_step: u64,
+    /// What must be in it: what it held then, and what its owners were told since.
+    pub(crate) held: Vec<(u64, Tag)>,
 }
 
 /// What made bytes go away that programs had seen.
@@ -79,17 +120,24 @@ pub(crate) enum Loss {
     Eviction,
     /// A fault destroyed what was safe.
     Damage,
+    /// Another file, or none, is at the path now.
+    Stranger,
 }
 
 /// The stretch between two losses: within one, what was seen stays.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epoch {
+    /// What began it.
+    pub(crate) loss: Option<Loss>,
     /// What was there at its beginning, by journal.
     pub(crate) found: BTreeMap<JournalId, Vec<(u64, Tag)>>,
     /// A claim may have been damaged by now: generations may come again.
     pub(crate) damaged: bool,
     /// Records whose pages may have left the memory by now, their sync having failed.
     pub(crate) unsettled: BTreeSet<Tag>,
+    /// The first epoch of the file that a stranger put at a path: in an older copy generations come
+    /// again.
+    pub(crate) line: usize,
 }
 
 /// See the module.
@@ -98,6 +146,7 @@ pub(crate) struct History {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) views: Vec<View>,
+    pub(crate) watched: Vec<Watched>,
     pub(crate) lives: BTreeMap<JournalId, Life>,
     pub(crate) payloads: HashMap<Tag, Bytes>,
     pub(crate) epochs: Vec<Epoch>,
@@ -118,6 +167,10 @@ pub(crate) struct History {
     /// The power failed. A batch that was written, not durable, with others behind it, may be there
     /// in part then (decision 1).
     pub(crate) power_failed: bool,
+    /// Records with a key that are to be appended again, by journal: their producers do not know
+    /// whether they are stored, or ask once more all the same. They outlive whoever appended first.
+    pub(crate) retries: BTreeMap<JournalId, Vec<Tag>>,
+    pub(crate) aside: Option<Aside>,
     pub(crate) violation: Option<String>,
     tick: u64,
     next_tag: Tag,
@@ -129,6 +182,7 @@ impl History {
             attempts: Vec::new(),
             claims: Vec::new(),
             views: Vec::new(),
+            watched: Vec::new(),
             lives: BTreeMap::new(),
             payloads: HashMap::new(),
             epochs: vec![Epoch::default()],
@@ -139,6 +193,8 @@ impl History {
             opening_was_damaged: false,
             seal_was_damaged: false,
             power_failed: false,
+            retries: BTreeMap::new(),
+            aside: None,
             violation: None,
             tick: 0,
             next_tag: 1,
@@ -172,10 +228,49 @@ impl History {
         Span { ended: self.tick(), ended_in: self.epoch(), ..span }
     }
 
-    pub(crate) fn answer(&mut self, attempt: usize, outcome: Outcome) {
+    /// An append to a file that has lost its name was answered. Nothing that began behind that may be
+    /// called durable, and nothing may be called written once its owner was to look at the name.
+    fn answer_aside(&mut self, attempt: usize) {
+        let (Some(aside), attempt) = (&mut self.aside, &mut self.attempts[attempt]) else { return };
+        attempt.aside = true;
+        let Outcome::Acknowledged(appended) = &attempt.outcome else { return };
+        let late = attempt.span.begun > aside.since;
+        let overdue = attempt.step > aside.since_step + LOOK_INTERVAL;
+        let mut broken = None;
+        for (tag, one) in attempt.tags.iter().zip(appended) {
+            if late && (overdue || attempt.durability == Durability::Durable) {
+                let (how, at) = (attempt.durability, one.sequence);
+                broken = Some(format!("{how:?}: record {at}, in a file that has lost its name"));
+            }
+            if !one.duplicate {
+                aside.held.push((one.sequence.get(), *tag));
+            }
+        }
+        if let Some(what) = broken {
+            self.violated(what);
+        }
+    }
+
+    /// A stranger put an older copy at a path: what it does not hold is gone there, by right.
+    pub(crate) fn go_back_to(&mut self, journal: JournalId, copy: &[(u64, Tag)]) {
+        let gone = |tag: &Tag| !copy.iter().any(|(_, one)| one == tag);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.journal == journal) {
+            attempt.lost |= attempt.tags.iter().any(gone);
+        }
+        let of_journal = self.attempts.iter().filter(|attempt| attempt.journal == journal);
+        for tag in of_journal.flat_map(|attempt| &attempt.tags).filter(|tag| gone(tag)) {
+            self.durable.remove(tag);
+        }
+    }
+
+    pub(crate) fn answer(&mut self, attempt: usize, outcome: Outcome, aside: bool) {
         let span = self.end(self.attempts[attempt].span);
+        self.attempts[attempt].span = span;
+        if aside {
+            self.attempts[attempt].outcome = outcome;
+            return self.answer_aside(attempt);
+        }
         let attempt = &mut self.attempts[attempt];
-        attempt.span = span;
         if let Outcome::Acknowledged(appended) = &outcome {
             for (tag, appended) in attempt.tags.iter().zip(appended) {
                 if appended.durable {
@@ -186,9 +281,11 @@ impl History {
         attempt.outcome = outcome;
     }
 
-    /// Every sequence of a record that somebody was told of.
+    /// Every sequence of a record that somebody was told of, but for what a loss took by right.
     pub(crate) fn acknowledged(&self, journal: JournalId) -> impl Iterator<Item = (Tag, Appended)> {
-        self.attempts.iter().filter(move |attempt| attempt.journal == journal).flat_map(|attempt| {
+        let held =
+            move |attempt: &&Attempt| attempt.journal == journal && !attempt.lost && !attempt.aside;
+        self.attempts.iter().filter(held).flat_map(|attempt| {
             let appended = match &attempt.outcome {
                 Outcome::Acknowledged(appended) => appended.as_slice(),
                 _ => &[],
@@ -207,10 +304,10 @@ impl History {
         })
     }
 
-    /// Whether frames of a batch that was refused may count, for damage took what told of that
-    /// (decision 1).
+    /// Whether frames of a batch that was refused may count, for damage or a power loss took what told of
+    /// that (decision 1).
     pub(crate) fn may_look_whole(&self, attempt: &Attempt) -> bool {
-        (self.was_cut || self.opening_was_damaged)
+        (self.was_cut || self.opening_was_damaged || self.power_failed)
             && attempt.tags.len() > 1
             && matches!(attempt.outcome, Outcome::Refused)
     }
@@ -228,7 +325,13 @@ impl History {
         if loss == Loss::Eviction {
             unsettled.extend(self.at_risk.difference(&self.durable));
         }
-        Epoch { damaged: last.damaged || loss == Loss::Damage, unsettled, found: BTreeMap::new() }
+        Epoch {
+            loss: Some(loss),
+            damaged: last.damaged || loss == Loss::Damage,
+            unsettled,
+            line: if loss == Loss::Stranger { self.epochs.len() } else { last.line },
+            found: BTreeMap::new(),
+        }
     }
 
     /// Whether nobody can say of this record whether a reader must find it in this epoch.
@@ -244,6 +347,11 @@ impl History {
         let there = |tag: &Tag| list.iter().any(|(_, one)| one == tag);
         let lost: Vec<Tag> =
             self.acknowledged(journal).map(|(tag, _)| tag).filter(|tag| !there(tag)).collect();
+        let by_right = |tag: &Tag| lost.contains(tag) && !self.durable.contains(tag);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.journal == journal) {
+            let answered = matches!(attempt.outcome, Outcome::Acknowledged(_));
+            attempt.lost |= answered && attempt.tags.iter().any(by_right);
+        }
         self.at_risk.extend(lost);
     }
 

@@ -11,16 +11,24 @@
 mod check;
 mod choices;
 mod client;
+mod counts;
+mod damage;
 mod disk;
+mod ending;
 mod faults;
 mod fiber;
 mod file;
 mod history;
+mod host;
 mod linear;
+mod mishaps;
 mod shrink;
 mod simulation;
+mod strangers;
 mod world;
+mod wounds;
 
 pub use choices::Choices;
+pub use counts::{Counts, Tally};
 pub use shrink::shrink;
 pub use simulation::{Outcome, Simulator};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use session_journal::JournalId;
 
-use crate::history::{Condition, History, Outcome, Span, Tag, kind_of};
+use crate::history::{Attempt, Condition, History, Outcome, Span, Tag, kind_of};
 
 /// An operation with its answer. What had no effect, and told nothing, is not among them.
 #[derive(Clone, Debug)]
@@ -30,6 +30,12 @@ enum Operation {
     },
     Read {
         list: Vec<(u64, Tag)>,
+    },
+    /// Behind a record these come; and nothing behind these, where it was looked to the end.
+    Follow {
+        after: u64,
+        records: Vec<(u64, Tag)>,
+        to_the_end: bool,
     },
 }
 
@@ -88,6 +94,11 @@ impl Model {
                 rises
             }
             Operation::Read { list } => *list == self.list,
+            Operation::Follow { after, records, to_the_end } => {
+                let behind = self.list.partition_point(|(sequence, _)| sequence <= after);
+                let there = &self.list[behind..];
+                if *to_the_end { there == records } else { there.starts_with(records) }
+            }
         }
     }
 
@@ -106,7 +117,9 @@ pub(crate) fn check(history: &History, id: JournalId, epoch: usize) -> Result<()
         return Ok(());
     }
     let list = found.cloned().unwrap_or_default();
-    let earlier = |span: &Span| span.ended_in < epoch;
+    let changed = history.aside.as_ref().is_some_and(|aside| aside.journal == id);
+    let line = if changed { history.epochs[epoch].line } else { 0 };
+    let earlier = |span: &Span| span.ended_in < epoch && span.ended_in >= line;
     let generation = history.claims.iter().filter(|c| c.journal == id && earlier(&c.span));
     let generation = generation.map(|claim| claim.generation).max().unwrap_or(0);
     let events = events(history, id, epoch, &list);
@@ -152,6 +165,12 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
             true,
         );
     }
+    for one in history.watched.iter().filter(|one| one.journal == id && wholly(&one.span)) {
+        seen.extend(one.records.iter().map(|(sequence, tag)| (*tag, *sequence)));
+        let (after, to_the_end) = (one.after, one.to_the_end);
+        let records = without_doubtful(history, epoch, &one.records);
+        add(&one.span, Operation::Follow { after, records, to_the_end }, true);
+    }
     for claim in history.claims.iter().filter(|c| c.journal == id && c.span.ended_in == epoch) {
         // One that began earlier may have taken effect then.
         let must = claim.span.begun_in == epoch;
@@ -168,7 +187,11 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
     for attempt in history.attempts.iter().filter(|attempt| attempt.journal == id) {
         let span = &attempt.span;
         match &attempt.outcome {
-            Outcome::Acknowledged(appended) if span.ended_in == epoch => {
+            Outcome::Acknowledged(appended)
+                if span.ended_in == epoch
+                    && !attempt.aside
+                    && !was_hit_under_way(history, attempt, epoch) =>
+            {
                 let records: Vec<(u64, Tag)> = appended
                     .iter()
                     .zip(&attempt.tags)
@@ -190,7 +213,7 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
                     add(span, Operation::Append { records, generation, condition }, true);
                 }
             }
-            Outcome::Conflict(last) if strict && wholly(span) && !lost_before => {
+            Outcome::Conflict(last) if strict && wholly(span) && !lost_before && !attempt.aside => {
                 if let Some(condition) = attempt.condition {
                     add(span, Operation::Conflict { condition, last: *last }, true);
                 }
@@ -201,7 +224,11 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
     for attempt in history.attempts.iter().filter(|attempt| attempt.journal == id) {
         let open = match attempt.outcome {
             Outcome::Pending | Outcome::Unknown => true,
-            Outcome::Acknowledged(_) => attempt.span.ended_in != epoch,
+            Outcome::Acknowledged(_) => {
+                attempt.aside
+                    || attempt.span.ended_in != epoch
+                    || was_hit_under_way(history, attempt, epoch)
+            }
             Outcome::Refused | Outcome::Conflict(_) => false,
         };
         let may_follow = within(&attempt.span) || attempt.span.begun_in <= epoch;
@@ -221,6 +248,13 @@ fn events(history: &History, id: JournalId, epoch: usize, found: &[(u64, Tag)]) 
     }
     events.sort_by_key(|event| event.begun);
     events
+}
+
+/// A loss came while it was under way, and may have taken some of what it had written and not synced:
+/// written records are acknowledged all the same.
+fn was_hit_under_way(history: &History, attempt: &Attempt, epoch: usize) -> bool {
+    let at_risk = |tag| history.at_risk.contains(tag) && !history.durable.contains(tag);
+    attempt.span.begun_in < epoch && attempt.tags.iter().any(at_risk)
 }
 
 struct Search {

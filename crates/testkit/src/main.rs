@@ -1,7 +1,6 @@
 //! Runs simulations: many, or one again.
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use session_journal_testkit::{Choices, Outcome, Simulator, shrink};
+use session_journal_testkit::{Choices, Counts, Outcome, Simulator, shrink};
 
 /// Simulations of the engine on a machine where everything goes wrong.
 #[derive(Debug, Parser)]
@@ -71,29 +70,24 @@ fn simulate(from: u64, seeds: u64, threads: usize) -> ExitCode {
     let begun = Instant::now();
     let next = AtomicU64::new(from);
     let found: Mutex<Option<(u64, String)>> = Mutex::new(None);
-    let counts: Mutex<BTreeMap<&'static str, u64>> = Mutex::default();
+    let counts: Mutex<Counts> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 let mut simulator = Simulator::default();
-                let mut own = BTreeMap::<&'static str, u64>::new();
+                let mut own = Counts::default();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= from + seeds || found.lock().expect("no panic").is_some() {
                         break;
                     }
                     let outcome = simulator.run(Choices::seeded(seed), false);
-                    for (what, count) in outcome.counts {
-                        *own.entry(what).or_default() += count;
-                    }
+                    own.add(outcome.counts);
                     if let Some(what) = outcome.violation {
                         found.lock().expect("no panic").get_or_insert((seed, what));
                     }
                 }
-                let mut all = counts.lock().expect("no panic");
-                for (what, count) in own {
-                    *all.entry(what).or_default() += count;
-                }
+                counts.lock().expect("no panic").add(own);
             });
         }
     });
@@ -101,9 +95,13 @@ fn simulate(from: u64, seeds: u64, threads: usize) -> ExitCode {
     let millis = begun.elapsed().as_millis().max(1);
     let rate = u128::from(ran) * 1000 / millis;
     println!("{ran} schedules in {} s, {rate} a second", millis / 1000);
-    for (what, count) in counts.lock().expect("no panic").iter() {
-        println!("{count:>12}  {what}");
+    for (heading, tally) in counts.lock().expect("no panic").sections() {
+        println!("\n{heading}:");
+        for (what, count) in tally {
+            println!("{count:>12}  {what}");
+        }
     }
+    println!();
     match found.into_inner().expect("no panic") {
         None => {
             println!("no promise was broken");

@@ -7,15 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use session_journal::mutation::{self, Mutation};
 use session_journal_testkit::{Choices, Simulator};
 
-/// Mutations whose effect the simulated machine cannot show, and why. Each has a schedule of its own
-/// among the engine's tests.
-const ELSEWHERE: [(&str, &str); 4] = [
-    ("displaced-retried", "no shared descriptors here; tests/mutations"),
-    ("reuse-sequence-after-loss", "only behind damage, which excuses it here; tests/mutations"),
-    ("key-forgotten", "only behind damage, which excuses it here; tests/mutations"),
-    ("detached-unnoticed", "no strangers who rename here; tests/mutations"),
-];
-
 /// Tries them all, two at a time; fails where one goes unnoticed.
 pub(crate) fn all(seeds: u64, only: Option<&str>) -> ExitCode {
     let chosen: Vec<Mutation> = Mutation::ALL
@@ -52,10 +43,6 @@ pub(crate) fn all(seeds: u64, only: Option<&str>) -> ExitCode {
 /// Prints a line of the table.
 fn is_noticed(simulator: &mut Simulator, mutation: Mutation, seeds: u64) -> bool {
     let (name, breaks) = (mutation.name(), mutation.breaks());
-    if let Some((_, why)) = ELSEWHERE.iter().find(|(one, _)| *one == name) {
-        println!("| {name} | {breaks} | – | {why} |");
-        return true;
-    }
     for seed in 0..seeds {
         let run = || simulator.run(Choices::seeded(seed), false);
         if let Some(what) = mutation::with(Some(mutation), run).violation {

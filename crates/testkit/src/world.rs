@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use session_journal::Incarnation;
 
 use crate::choices::Choices;
+use crate::counts::{Counts, Tally};
 use crate::faults::Faults;
 use crate::fiber;
 use crate::file::File;
@@ -36,6 +37,10 @@ pub(crate) struct Process {
     pub(crate) stopped_until: u64,
     /// It waits for a lock that another one has.
     pub(crate) waits: bool,
+    /// The file that it appended to last.
+    pub(crate) file: usize,
+    /// It is about to change what is at a path: it compacts, or deletes.
+    pub(crate) renames: bool,
     /// It is opening a journal.
     pub(crate) opens: bool,
     /// Within a system call, where a stop does not reach it.
@@ -67,8 +72,7 @@ pub(crate) struct State {
     pub(crate) space: Option<usize>,
     /// What happened in a run that is told.
     pub(crate) trace: Option<Vec<String>>,
-    /// How often each operation and fault happened.
-    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) counts: Counts,
     /// A promise of the disk itself that the engine broke.
     pub(crate) violation: Option<String>,
     /// Processes whose pages a failed sync may have lost: files by index.
@@ -92,7 +96,7 @@ impl World {
             randomness: 0,
             space: None,
             trace: told.then(Vec::new),
-            counts: BTreeMap::new(),
+            counts: Counts::default(),
             violation: None,
             sync_failed: Vec::new(),
         }))
@@ -109,7 +113,7 @@ impl World {
         fiber::pause();
         self.must_live(index)?;
         self.with(|state| {
-            state.count(operation);
+            count(&mut state.counts.calls, operation);
             state.tell(|| format!("process {index}: {operation}"));
         });
         Ok(())
@@ -149,31 +153,40 @@ impl World {
         Ok(())
     }
 
-    /// A fault where a chance for it comes.
+    /// A fault where a chance for it comes, and where it always takes effect.
     pub(crate) fn fault(
         &self,
         actor: Actor,
         what: &'static str,
         rate: impl Fn(&Faults) -> u32,
     ) -> bool {
-        if actor == Actor::Checker {
-            return false;
-        }
-        self.with(|state| {
-            let rate = rate(&state.faults);
-            let happens = rate > 0 && state.choices.once_in(rate);
-            if happens {
-                state.count(what);
-                state.tell(|| format!("  fault: {what}"));
-            }
-            happens
-        })
+        actor != Actor::Checker
+            && self.with(|state| {
+                let happens = state.has_chance(rate);
+                if happens {
+                    state.went_wrong(what);
+                }
+                happens
+            })
     }
 }
 
+/// One more of these.
+pub(crate) fn count(tally: &mut Tally, what: &'static str) {
+    *tally.entry(what).or_default() += 1;
+}
+
 impl State {
-    pub(crate) fn count(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
+    /// Whether a fault of this rate comes now.
+    pub(crate) fn has_chance(&mut self, rate: impl Fn(&Faults) -> u32) -> bool {
+        let rate = rate(&self.faults);
+        rate > 0 && self.choices.once_in(rate)
+    }
+
+    /// A fault takes effect.
+    pub(crate) fn went_wrong(&mut self, what: &'static str) {
+        count(&mut self.counts.faults, what);
+        self.tell(|| format!("  fault: {what}"));
     }
 
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
@@ -231,6 +244,17 @@ impl State {
     pub(crate) fn sync_names(&mut self) {
         self.changes.clear();
         self.durable_names.clone_from(&self.names);
+    }
+
+    /// A stranger changes what is at a path, and that is durable at once: this file, or nothing.
+    pub(crate) fn change_durably(&mut self, path: &Path, file: Option<usize>) {
+        self.changes.retain(|change| match change {
+            NameChange::Put(changed, _) | NameChange::Remove(changed) => changed != path,
+        });
+        for names in [&mut self.names, &mut self.durable_names] {
+            names.remove(path);
+            names.extend(file.map(|file| (path.to_owned(), file)));
+        }
     }
 
     /// The power fails: nothing is left but what is durable, and what reached the disk by chance.

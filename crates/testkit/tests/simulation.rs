@@ -21,8 +21,8 @@ fn a_run_without_decisions_is_the_quietest_one() {
     let outcome = Simulator::default().run(Choices::recorded(Vec::new()), true);
     assert_eq!(outcome.violation, None);
     assert!(outcome.choices.iter().all(|choice| *choice == 0));
-    assert!(outcome.counts.contains_key("append"));
-    assert!(!outcome.trace.iter().any(|line| line.contains("fault")));
+    assert!(outcome.counts.operations.contains_key("append"));
+    assert!(outcome.counts.faults.is_empty(), "{:?}", outcome.counts.faults);
 }
 
 /// A to D, G, I: no schedule of these breaks a promise. `simulate` runs many more.

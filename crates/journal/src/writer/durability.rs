@@ -10,9 +10,10 @@ use crate::background::BackgroundSync;
 use crate::chain::Chain;
 use crate::error::{Cause, Error, Result};
 use crate::format::{Checkpoint, FrameHeader, FrameKind, HEADER_LEN, Slot, SlotState, slot_offset};
+use crate::locate::locate;
 use crate::mutation::{self, Mutation};
 use crate::scan::Step;
-use crate::storage::Attachment;
+use crate::storage::{Access, Attachment};
 
 /// How long a written append may go unacquainted with what happened to the file's name.
 const CHECK_INTERVAL_MS: i64 = 250;
@@ -31,10 +32,9 @@ impl Writer {
     /// at its path.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.guard()?;
-        let waited = self.under_way.is_some();
         self.await_sync()?;
         if self.durable.offset >= self.chain.end && self.folder_synced {
-            return if waited { self.check() } else { Ok(()) };
+            return self.check();
         }
         let through = self.everything();
         let result = if self.unsynced_bytes() > 0 { self.source.file.sync() } else { Ok(()) };
@@ -141,11 +141,32 @@ impl Writer {
         // Who took it over and then moved it is the better answer.
         let seen = self.look_again()?;
         if seen.standing.generation > self.generation {
+            self.nameless = !self.was_compacted();
             return Err(self.fenced(&seen.standing));
+        }
+        if self.chain.last.is_some_and(|last| last.kind == FrameKind::Seal) {
+            // Whoever meets our seal finishes in our stead what it names.
+            return self.verify_frame(self.chain.last);
         }
         error!(path = %self.path().display(), how, "detached");
         let error = Error::new(self.path(), Cause::Detached { how });
         Err(self.finish(error))
+    }
+
+    /// Whether a compacted file of this journal is at the path: what stood before the claim of whoever
+    /// made it is in there.
+    fn was_compacted(&self) -> bool {
+        let file = self.options.disk.open(self.path(), Access::Read);
+        let there = file.ok().and_then(|file| locate(&file, self.path()).ok());
+        there.is_some_and(|there| {
+            there.identity.journal == self.identity.journal
+                && there.identity.compactions > self.identity.compactions
+        })
+    }
+
+    /// Whether this handle ended in a file that nobody finds any more.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.nameless
     }
 
     /// The last frame still stands where it was written, to its last byte: where a stranger cut it,

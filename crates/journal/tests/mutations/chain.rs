@@ -83,7 +83,7 @@ pub(crate) fn a_record_that_an_opener_saw_by_halves() -> Outcome {
     told.is_there(&bench.path)
 }
 
-/// H14: a batch is there whole or not at all.
+/// I4, H14: a batch is there whole or not at all, whoever asks.
 pub(crate) fn a_batch_that_was_cut_short() -> Outcome {
     let bench = Bench::new();
     let (mut told, mut journal) = owned(&bench);

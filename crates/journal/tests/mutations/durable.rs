@@ -141,7 +141,7 @@ pub(crate) fn a_power_loss_that_leaves_the_slots() -> Outcome {
     must(!damaged, || format!("told of damage that is none: {report}"))
 }
 
-/// H11: no generation has two owners.
+/// I8, H11: no generation has two owners.
 pub(crate) fn a_power_loss_behind_a_takeover() -> Outcome {
     let machine = Machine::new();
     machine.settled(&machine.durably()).close().unwrap();

@@ -62,6 +62,8 @@ enum What {
     FailAfter(i32),
     /// An append of so many bytes at most.
     Short(usize),
+    /// A child writes this through the same descriptor, right behind an append.
+    Child(&'static [u8]),
     /// Nothing works from here on, as if the process had died.
     Die,
     /// Something else happens first.
@@ -106,6 +108,7 @@ struct Fate {
     fail: Option<i32>,
     fail_after: Option<i32>,
     short: Option<usize>,
+    child: Option<&'static [u8]>,
     before: Vec<Hook>,
     after: Vec<Hook>,
     die: bool,
@@ -147,6 +150,12 @@ impl FaultDisk {
     /// The `nth` append writes only the first `bytes` bytes.
     pub(crate) fn short(&self, nth: u64, bytes: usize) {
         self.rule(Some(Op::Append), Some(nth), What::Short(bytes));
+    }
+
+    /// A child that inherited the descriptor writes through it right behind the `nth` append: where
+    /// the descriptor stands then, nothing of the parent's ends.
+    pub(crate) fn child_writes(&self, nth: u64, bytes: &'static [u8]) {
+        self.rule(Some(Op::Append), Some(nth), What::Child(bytes));
     }
 
     /// From the `nth` such call on nothing reaches the disk.
@@ -235,6 +244,7 @@ impl FaultDisk {
                 }
                 What::FailAfter(errno) => fate.fail_after = Some(errno),
                 What::Short(bytes) => fate.short = Some(bytes),
+                What::Child(bytes) => fate.child = Some(bytes),
                 What::Die => fate.die = true,
                 What::Before(hook) => fate.before.push(hook),
                 What::After(hook) => fate.after.push(hook),
@@ -300,7 +310,10 @@ impl Storage for FaultFile {
                 // Where not one byte fits the system reports an error, not a length of zero.
                 return Err(io::Error::from_raw_os_error(ENOSPC));
             }
-            self.file.append(&bytes[..len])
+            let landing = self.file.append(&bytes[..len])?;
+            let Some(child) = fate.child else { return Ok(landing) };
+            let position = self.file.append(child)?.offset + child.len() as u64;
+            Ok(Landing { offset: position - landing.written as u64, ..landing })
         })
     }
 
