@@ -70,7 +70,7 @@ pub const LONG: [Configuration; 10] = [
     named("power loss", Bounds { opens: 3, power_losses: 2, ..POWER }),
     named("failing syncs", Bounds { opens: 3, ..FAILING }),
     named("stopped while settling", Bounds { processes: 3, opens: 3, cells: 22, ..SETTLING }),
-    named("checkpoints", Bounds { opens: 3, ..CHECKPOINTS }),
+    named("checkpoints", Bounds { opens: 3, failing_syncs: 0, cells: 18, ..CHECKPOINTS }),
 ];
 
 /// Where a mutation shows. Owners that do not see each other displace each other for ever, so files
