@@ -371,10 +371,7 @@ fn open_generation(
     let now = options.host.now_ms();
     let landed = match writer.land(&[&[control(FrameKind::Opening, &body, now)]]) {
         Ok(landed) => landed,
-        Err(error) if matches!(error.cause(), Cause::Fenced { .. }) => {
-            return Ok(Outcome::Lost(error));
-        }
-        Err(error) => return Err(error),
+        Err(error) => return not_opened(&writer, error),
     };
     if let Some(refused) = landed.refused {
         return Err(refused);
@@ -385,8 +382,14 @@ fn open_generation(
     // before the claim: until the opening is durable it vouches for the chain before it only.
     writer.durable.offset = look.survey.chain.end;
     writer.write_slot(SlotState::Open);
-    if let Some(owner) = previous.owner.as_ref().filter(|_| reason != OpenReason::Released) {
-        replace::remove_left_over(&look.source.path, &look.located.identity, owner, options);
+    if reason != OpenReason::Released {
+        let slots = &look.located.slot_owners;
+        replace::remove_left_overs(
+            &look.source.path,
+            &look.located.identity,
+            previous.owner.iter().chain(slots).filter(|one| one.incarnation != owner.incarnation),
+            options,
+        );
     }
     let opening = Opening {
         generation: Generation::new(writer.generation),
@@ -396,4 +399,14 @@ fn open_generation(
         report,
     };
     Ok(Outcome::Opened(Box::new((writer, opening))))
+}
+
+/// An opening that does not stand, or not behind the claim that was the highest: somebody else was
+/// faster, or wrote where we had seen nothing. There is no record of ours that could be unknown.
+fn not_opened(writer: &Writer, error: Error) -> Result<Outcome> {
+    match writer.guard() {
+        Err(fenced) if matches!(fenced.cause(), Cause::Fenced { .. }) => Ok(Outcome::Lost(fenced)),
+        _ if matches!(error.cause(), Cause::Poisoned { .. }) => Ok(Outcome::Again),
+        _ => Err(error),
+    }
 }

@@ -19,7 +19,7 @@ use support::disk::{EIO, FaultDisk, Op};
 use support::power::PowerDisk;
 use support::{
     Bench, by_force, cut, damage, frames, last_frame, lazily, options_on, overwrite, record,
-    take_over,
+    take_over, with_gaps,
 };
 
 /// A journal on a disk that can lose power. Nothing is synced besides what was asked for.
@@ -572,4 +572,32 @@ fn a_new_file_whose_name_is_removed_at_once_is_created_all_the_same() {
         }
     };
     race(remove, |nth| LocalDisk.create_new(&bench.folder().join(nth.to_string())).map(drop));
+}
+
+/// C9, D3: an owner that compacts is stopped between its seal and its rename. Damage takes the seal, and the
+/// opening that names the owner; another one opens the file and appends. The first one wakes: its copy
+/// must not take the place of what was acknowledged since. The slots tell whose copy it may be.
+#[test]
+fn a_copy_whose_seal_was_damaged_takes_nobodys_place() {
+    let bench = Bench::new();
+    drop(bench.create());
+    let mut owner = bench.take_over("compacts");
+    append(&mut owner, &["one"]);
+    drop(owner);
+    let mut owner = bench.take_over("compacts");
+    append(&mut owner, &["two"]);
+    let path = bench.path.clone();
+    let disk = FaultDisk::new();
+    drop(owner);
+    let options = Options { disk: options_on(&disk).disk, ..by_force("compacts") };
+    let mut owner = Journal::open(&path, &options).unwrap();
+    disk.before(Op::Rename, 1, move || {
+        let opening = last_frame(&path, FrameKind::Opening);
+        let end = fs::metadata(&path).unwrap().len();
+        let bytes = usize::try_from(end - opening.offset).unwrap();
+        overwrite(&path, opening.offset, &vec![0; bytes]);
+        append(&mut take_over(&path, "next"), &["three"]);
+    });
+    assert!(owner.compact().is_err(), "it was replaced");
+    assert_eq!(bench.texts(), ["one", "two", "three"]);
 }

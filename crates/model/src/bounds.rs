@@ -57,7 +57,7 @@ impl Bounds {
         cells: u8::MAX,
     };
 
-    /// Whether syncs mean anything.
+    /// Whether syncs mean anything: what was not synced may be lost.
     #[must_use]
     pub const fn has_power(&self) -> bool {
         self.power_losses + self.failing_syncs > 0

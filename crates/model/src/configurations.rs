@@ -27,7 +27,7 @@ const SEALS: Bounds = Bounds { short_writes: 0, seals: 1, lost_successors: 1, ..
 const POWER: Bounds =
     Bounds { opens: 2, records: 2, cell_by_cell: false, power_losses: 1, ..Bounds::NONE };
 const FAILING: Bounds = Bounds { records: 1, failing_syncs: 1, releases: true, cells: 16, ..POWER };
-/// Power stays, so that there is room for who is stopped between reading and writing again.
+/// Power stays on: there is more to see of who is stopped between reading and writing again.
 const SETTLING: Bounds = Bounds { records: 2, power_losses: 0, releases: false, ..FAILING };
 const CHECKPOINTS: Bounds = Bounds { releases: false, checkpoints: true, ..FAILING };
 
@@ -55,7 +55,7 @@ pub const USUAL: [Configuration; 10] = [
     named("seals", Bounds { opens: 3, records: 1, ..SEALS }),
     named("power loss", Bounds { opens: 3, ..POWER }),
     named("failing syncs", Bounds { opens: 3, releases: false, cells: 20, ..FAILING }),
-    named("stopped while settling", Bounds { opens: 3, cells: 20, ..SETTLING }),
+    named("stopped while settling", Bounds { opens: 3, cells: 24, ..SETTLING }),
     named("checkpoints", Bounds { cells: 18, ..CHECKPOINTS }),
 ];
 
@@ -63,14 +63,14 @@ pub const USUAL: [Configuration; 10] = [
 pub const LONG: [Configuration; 10] = [
     named("takeovers", Bounds { opens: 4, short_writes: 0, kills: 0, ..TAKEOVERS }),
     named("three processes", Bounds { opens: 3, short_writes: 0, ..THREE }),
-    named("releases", Bounds { opens: 3, records: 2, ..RELEASES }),
-    named("batches", Bounds { opens: 3, records: 3, ..BATCHES }),
+    named("releases", Bounds { opens: 3, short_writes: 0, ..RELEASES }),
+    named("batches", Bounds { opens: 3, records: 3, kills: 0, ..BATCHES }),
     named("quoted claims", Bounds { opens: 3, ..QUOTES }),
     named("seals", Bounds { opens: 3, records: 2, ..SEALS }),
     named("power loss", Bounds { opens: 3, power_losses: 2, ..POWER }),
-    named("failing syncs", Bounds { opens: 3, cells: 18, ..FAILING }),
-    named("stopped while settling", Bounds { opens: 3, releases: true, cells: 22, ..SETTLING }),
-    named("checkpoints", Bounds { opens: 3, cells: 18, ..CHECKPOINTS }),
+    named("failing syncs", Bounds { opens: 3, ..FAILING }),
+    named("stopped while settling", Bounds { processes: 3, opens: 3, cells: 22, ..SETTLING }),
+    named("checkpoints", Bounds { opens: 3, failing_syncs: 0, cells: 18, ..CHECKPOINTS }),
 ];
 
 /// Where a mutation shows. Owners that do not see each other displace each other for ever, so files

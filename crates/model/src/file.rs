@@ -236,10 +236,14 @@ impl File {
     }
 
     /// The cells in there that are holes, as bits by place.
+    ///
+    /// # Panics
+    /// Where a file has more than 64 cells; the bounds keep them shorter.
     #[must_use]
     pub fn holes(&self, within: Range<u8>) -> u64 {
         let holes = within.filter(|at| self.cells[usize::from(*at)] == Cell::Hole);
-        holes.fold(0, |bits, at| bits | 1 << at)
+        let bit = |at: u8| 1_u64.checked_shl(at.into()).expect("the bounds keep files short");
+        holes.fold(0, |bits, at| bits | bit(at))
     }
 
     /// Writes what was read a while ago again, in place: what is called clean is dirty again, and
@@ -248,23 +252,20 @@ impl File {
     pub fn write_again(&mut self, within: Range<u8>, holes: u64, mutation: Option<Mutation>) {
         for at in within {
             let read = if is_hole(holes, at) { Cell::Hole } else { self.as_written(at) };
-            let (cell, medium) =
-                (&mut self.cells[usize::from(at)], &mut self.medium[usize::from(at)]);
-            if read == Cell::Hole && mutation != Some(Mutation::SettleHoles) {
-                continue;
-            }
-            if *cell != read {
-                if read == Cell::Hole {
-                    self.dropped.push((at, *cell));
-                }
-                *cell = read;
-                *medium = Medium::Dirty;
-            } else if *medium == Medium::CalledClean {
-                *medium = Medium::Dirty;
+            if read != Cell::Hole || mutation == Some(Mutation::SettleHoles) {
+                self.write(at, read);
             }
         }
         self.forget_readers();
         self.look_anew(mutation);
+    }
+
+    fn write(&mut self, at: u8, what: Cell) {
+        let at = usize::from(at);
+        if self.cells[at] != what || self.medium[at] != Medium::Durable {
+            self.cells[at] = what;
+            self.medium[at] = Medium::Dirty;
+        }
     }
 
     /// What somebody wrote there, seen still or dropped.

@@ -11,7 +11,8 @@
 //! property fail, or the model would not be able to tell.
 //!
 //! What it leaves out: policies (they stand above the mechanism: everybody always takes), bytes that
-//! change or vanish without a power loss, shared descriptors, lists of holes, the index, the one
+//! change or vanish without a power loss or a failed sync, pages of one failed sync that leave the
+//! memory one by one (they go together), shared descriptors, lists of holes, the index, the one
 //! look that is repeated for kernels that show a length before the bytes (H20).
 
 mod appending;

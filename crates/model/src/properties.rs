@@ -1,4 +1,8 @@
 //! What must hold in every state, and what must be reached in some.
+//!
+//! Where syncs fail or power is lost, nothing is said of a record that nobody was told is durable. It
+//! may be seen, be gone (a gap, where an opening counts it), and be seen again in its place, when a
+//! stopped opener brings it back. Once anybody is told that it is durable, it stays.
 
 use stateright::Property;
 

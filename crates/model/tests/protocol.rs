@@ -64,6 +64,25 @@ fn what_was_acknowledged_as_durable_survives_syncs_that_failed_for_others() {
     holds("failing syncs");
 }
 
+/// I13, H9: an opener is stopped between reading what it settles and writing it again. Pages leave the memory,
+/// others open without them, and it brings them back; or it found them gone, and others brought them back.
+#[test]
+fn what_a_stopped_opener_settles_late_takes_nothing_from_anybody() {
+    holds("stopped while settling");
+}
+
+/// I13: and each rule that this rests on is needed, where nothing else goes wrong.
+#[test]
+fn settling_late_takes_records_where_claims_say_nothing_or_nobody_listens_or_holes_are_settled() {
+    for mutation in [Mutation::UnnamedSettling, Mutation::PendingForgotten, Mutation::SettleHoles] {
+        let Configuration { name, bounds } = showing(mutation);
+        assert_eq!(name, "stopped while settling", "{mutation:?} has a configuration of its own");
+        let outcome = break_rule(bounds, mutation);
+        let shown = outcome.shortest().map(|(property, _)| property);
+        assert_eq!(shown, Some("what was acknowledged is in the chain"), "{mutation:?}");
+    }
+}
+
 /// H12: openers begin at checkpoints.
 #[test]
 fn opening_from_a_checkpoint_loses_nothing() {
