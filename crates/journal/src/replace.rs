@@ -194,9 +194,20 @@ impl Writer {
             || mutation::broken(Mutation::BlindUnlink)
         {
             disk.remove(path).map_err(io("remove"))?;
+        } else if self.is_elsewhere() {
+            let how = "another file of this journal is at its path";
+            return Err(Error::new(path, Cause::Detached { how }));
         }
         // Who was faster may have failed to make it durable.
         disk.sync_folder(folder).map_err(io("sync the folder of"))
+    }
+
+    /// A stranger put a copy of this journal at its path: that one is not deleted.
+    fn is_elsewhere(&self) -> bool {
+        let path = self.path();
+        let file = self.options.disk.open(path, Access::Read);
+        let there = file.ok().and_then(|file| locate(&file, path).ok());
+        there.is_some_and(|there| there.identity.journal == self.identity.journal)
     }
 
     /// Appends a seal at the tail, durable.
