@@ -105,13 +105,18 @@ impl File {
         }
     }
 
-    /// Damage: changes what is seen and what is durable alike.
+    /// Damage: changes what is seen and what is durable alike, also for syncs that are under way.
     pub(crate) fn damage(&mut self, at: usize, change: impl Fn(&mut [u8]), len: usize) {
-        for image in [&mut self.cache, &mut self.durable] {
-            let end = image.len().min(at + len);
-            if at < end {
-                change(&mut image[at..end]);
-            }
+        let end = self.cache.len().min(at + len);
+        if at >= end {
+            return;
+        }
+        change(&mut self.cache[at..end]);
+        for page in at / self.page..=(end - 1) / self.page {
+            self.versions[page].cached += 1;
+            let (version, bytes) = (self.versions[page].cached, self.of_page(page));
+            self.persist(page, version, &bytes);
+            self.versions[page].failed = false;
         }
     }
 
