@@ -90,6 +90,7 @@ mod replace;
 mod report;
 mod scan;
 mod session;
+mod settling;
 pub mod storage;
 mod store;
 mod survey;

@@ -9,6 +9,7 @@ use crate::format::{
     Checkpoint, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN, Identity, IdentityFault,
     PAGE_LEN, SLOT_LEN, Slot, decode_identity, slot_offset,
 };
+use crate::identity::Owner;
 use crate::index::Index;
 use crate::storage::Storage;
 use crate::window::{CHUNK, Window};
@@ -29,6 +30,8 @@ pub(crate) struct Located {
     pub(crate) slot_counter: u64,
     /// The highest generation of any intact slot.
     pub(crate) slot_generation: u64,
+    /// Who wrote the intact slots.
+    pub(crate) slot_owners: Vec<Owner>,
 }
 
 impl Located {
@@ -60,6 +63,7 @@ pub(crate) fn locate(file: &Arc<dyn Storage>, path: &Path) -> Result<Located> {
         header_damaged,
         slot_counter: slots.iter().map(|slot| slot.counter).max().unwrap_or(0),
         slot_generation: slots.iter().map(|slot| slot.generation).max().unwrap_or(0),
+        slot_owners: slots.iter().map(|slot| slot.owner.clone()).collect(),
         slot: slots.into_iter().max_by_key(|slot| (slot.generation, slot.counter)),
     })
 }

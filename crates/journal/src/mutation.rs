@@ -34,6 +34,7 @@ pub enum Mutation {
     UnverifiedSettling,
     UnnamedSettling,
     PendingForgotten,
+    MissingIsSettled,
     UnverifiedClaim,
     SlotRevivesClaim,
     #[cfg(feature = "mutations")]
@@ -70,7 +71,7 @@ pub enum Mutation {
 
 /// Every mutation in its order: its name, and which rule it breaks.
 #[cfg(feature = "mutations")]
-const TABLE: [(Mutation, &str, &str); 39] = [
+const TABLE: [(Mutation, &str, &str); 40] = [
     (
         Mutation::TailIsFileLength,
         "tail-is-file-length",
@@ -140,6 +141,11 @@ const TABLE: [(Mutation, &str, &str); 39] = [
         "pending-forgotten",
         "I13: records that a claimer had read, who may be about to settle them, count as never \
          written once they are gone",
+    ),
+    (
+        Mutation::MissingIsSettled,
+        "missing-is-settled",
+        "I13: where bytes were missing when they were read, zeros are written again",
     ),
     (
         Mutation::UnverifiedClaim,

@@ -5,6 +5,7 @@
 //! new file. Whoever meets a seal finishes what it names, so a crash at any step leaves a journal
 //! that opens.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -193,9 +194,20 @@ impl Writer {
             || mutation::broken(Mutation::BlindUnlink)
         {
             disk.remove(path).map_err(io("remove"))?;
+        } else if self.is_elsewhere() {
+            let how = "another file of this journal is at its path";
+            return Err(Error::new(path, Cause::Detached { how }));
         }
         // Who was faster may have failed to make it durable.
         disk.sync_folder(folder).map_err(io("sync the folder of"))
+    }
+
+    /// A stranger put a copy of this journal at its path: that one is not deleted.
+    fn is_elsewhere(&self) -> bool {
+        let path = self.path();
+        let file = self.options.disk.open(path, Access::Read);
+        let there = file.ok().and_then(|file| locate(&file, path).ok());
+        there.is_some_and(|there| there.identity.journal == self.identity.journal)
     }
 
     /// Appends a seal at the tail, durable.
@@ -480,15 +492,25 @@ fn successor_path(path: &Path, identity: &Identity, owner: &Owner) -> PathBuf {
     folder_of(path).join(format!(".{journal}.{}.{compactions}.compact", owner.incarnation))
 }
 
-/// Removes the copy that an owner may have left who did not come to its end. Its successor calls
-/// this: a copy that no seal names is worthless then, whatever its maker still means to do with it.
-pub(crate) fn remove_left_over(path: &Path, identity: &Identity, owner: &Owner, options: &Options) {
+/// Removes the copies that owners may have left who did not come to their end. Their successor calls
+/// this: a copy that no seal names is worthless then, whatever its maker still means to do with it. The
+/// slots name owners too: damage may have taken the opening, and the seal with it, and the copy
+/// would take the place of all that is appended now.
+pub(crate) fn remove_left_overs<'a>(
+    path: &Path,
+    identity: &Identity,
+    owners: impl Iterator<Item = &'a Owner>,
+    options: &Options,
+) {
     if mutation::broken(Mutation::FloatingSeal) {
         return;
     }
-    let copy = successor_path(path, &identity.compacted(), owner);
-    if options.disk.remove(&copy).is_ok() {
-        info!(path = %path.display(), ?copy, "removed what a compaction left behind");
+    let copies: BTreeSet<PathBuf> =
+        owners.map(|owner| successor_path(path, &identity.compacted(), owner)).collect();
+    for copy in copies {
+        if options.disk.remove(&copy).is_ok() {
+            info!(path = %path.display(), ?copy, "removed what a compaction left behind");
+        }
     }
 }
 

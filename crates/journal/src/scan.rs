@@ -340,7 +340,7 @@ impl Scanner {
         let mut last = of.offset;
         // As far as headers tell of the batch, whatever became of the bodies behind them.
         let mut known = *of;
-        let (mut witness, mut claim) = (None, None);
+        let mut witness = None;
         while let Some(next) = self.window.find_magic(at)? {
             at = next + 1;
             if let Some(header) = self.header_of_batch(next, of)? {
@@ -349,19 +349,14 @@ impl Scanner {
             let Some(frame) = self.sound_frame(next)? else { continue };
             if is_of_batch(&frame, of) {
                 last = frame.offset;
-            } else if frame.kind == FrameKind::Claim {
-                // In its place: its author had read up to there.
-                if frame.offset == next {
-                    claim.get_or_insert(frame);
-                }
-            } else if frame.generation >= of.generation {
+            } else if frame.kind != FrameKind::Claim && frame.generation >= of.generation {
                 witness = Some(frame);
                 break;
             }
         }
         // Where the batch went on behind that, it had at least one record more.
         let highest = known.sequence + u64::from(known.end() < of.batch_end());
-        Ok(Evidence { witness, claim, highest, last })
+        Ok(Evidence { witness, highest, last })
     }
 
     /// The header of a frame of this batch that stands here in its place; its body may be lost.
@@ -376,8 +371,6 @@ impl Scanner {
 struct Evidence {
     /// The next self-placed frame behind it.
     witness: Option<FrameHeader>,
-    /// The first claim before it that stands in its place.
-    claim: Option<FrameHeader>,
     /// The last record that the batch is known to have had.
     highest: u64,
     /// Where the last of its sound frames stands.
@@ -400,10 +393,7 @@ impl Evidence {
             // was torn.
             unused && witness.previous == self.last
         } else {
-            // What it names may be lost, and all that told of the batch with it, but for a claim whose
-            // author had read up to there.
-            let torn = self.claim.is_some_and(|claim| claim.previous < self.last);
-            unused && witness.previous >= self.last && !torn
+            unused && witness.previous >= self.last
         }
     }
 }

@@ -1,13 +1,5 @@
 //! Taking the next generation: claim, settle what was inherited, open.
-//!
-//! Settling writes bytes again that were read a moment ago, and nothing keeps a process from being
-//! stopped in between for as long as it takes others to own the journal. Where the bytes left the
-//! memory meanwhile (their sync had failed), it brings them back when it wakes. So nobody settles
-//! but behind a claim that is durable and that names the end of the very chain which it settles:
-//! whoever opens without those records sees from the claim how many they were, and numbers its own
-//! above them.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +21,7 @@ use crate::position::Generation;
 use crate::repair::Holder;
 use crate::replace;
 use crate::report::{OpenReason, Opening, RepairReport};
+use crate::settling::settle;
 use crate::storage::{Attachment, Storage};
 use crate::survey::{Standing, Survey};
 use crate::writer::{DurableThrough, Opened, Writer, control};
@@ -39,12 +32,6 @@ const RESERVED_BYTES: u64 = 4 << 10;
 const HOLE_BYTES: u64 = 33;
 /// No owner lives to see so many generations and records: nothing below the limit is near it.
 const NUMBERS_KEPT: u64 = 1 << 40;
-/// How much is settled at once.
-const SETTLE_CHUNK: u64 = 1 << 20;
-
-/// Every sector is a multiple of it, and every frame is longer.
-const BLOCK: u64 = 64;
-
 /// What is being taken over, and by whom.
 pub(crate) struct Takeover<'a> {
     pub(crate) owner: &'a Owner,
@@ -326,56 +313,6 @@ fn no_space(path: &Path, needed: usize, written: usize) -> Error {
     Error::new(path, Cause::NoSpace { needed, written, source: None })
 }
 
-/// Writes inherited bytes again, identical, in place, so that the next sync makes them durable: one
-/// that failed for an owner or a claimer before left pages in memory that the kernel calls clean
-/// (H9). Where bytes are missing nothing is written: somebody who had read them before may bring them
-/// back, and others open with them, before we write (I13). Says how many bytes are settled.
-fn settle(source: &Source, from: u64, to: u64) -> Result<u64> {
-    let io = |operation| move |e| Error::io(&source.path, operation, e);
-    let from = from.max(PAGE_LEN);
-    let mut at = from;
-    let mut bytes = Vec::new();
-    while at < to {
-        let len = usize::try_from((to - at).min(SETTLE_CHUNK)).unwrap_or(0);
-        bytes.resize(len, 0);
-        let read = source.file.read_at(at, &mut bytes).map_err(io("read"))?;
-        if read == 0 {
-            break;
-        }
-        for run in not_missing(at, &bytes[..read]) {
-            let run_at = at + run.start as u64;
-            source.file.write_at(run_at, &bytes[run]).map_err(io("settle"))?;
-        }
-        at += read as u64;
-    }
-    Ok(at.saturating_sub(from))
-}
-
-/// Of bytes that stand at `at`, those that are surely not missing: in each block, from the first that
-/// is no zero to the last. What is missing reaches over the edge of a block: it is whole frames, or
-/// it begins or ends where a sector does.
-fn not_missing(at: u64, bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    let mut start = 0;
-    while start < bytes.len() {
-        let behind = BLOCK - (at + start as u64) % BLOCK;
-        let end = bytes.len().min(start + usize::try_from(behind).unwrap_or(usize::MAX));
-        let there = |byte: &u8| *byte != 0;
-        let block = &bytes[start..end];
-        if let (Some(first), Some(last)) =
-            (block.iter().position(there), block.iter().rposition(there))
-        {
-            let run = start + first..start + last + 1;
-            match runs.last_mut() {
-                Some(before) if before.end == run.start => before.end = run.end,
-                _ => runs.push(run),
-            }
-        }
-        start = end;
-    }
-    runs
-}
-
 /// The checksum of the last record, which may stand before the checkpoint that we began at.
 fn last_checksum(look: &Look) -> Result<u32> {
     let (survey, last) = (&look.survey, look.survey.chain.sequence());
@@ -434,10 +371,7 @@ fn open_generation(
     let now = options.host.now_ms();
     let landed = match writer.land(&[&[control(FrameKind::Opening, &body, now)]]) {
         Ok(landed) => landed,
-        Err(error) if matches!(error.cause(), Cause::Fenced { .. }) => {
-            return Ok(Outcome::Lost(error));
-        }
-        Err(error) => return Err(error),
+        Err(error) => return not_opened(&writer, error),
     };
     if let Some(refused) = landed.refused {
         return Err(refused);
@@ -448,8 +382,14 @@ fn open_generation(
     // before the claim: until the opening is durable it vouches for the chain before it only.
     writer.durable.offset = look.survey.chain.end;
     writer.write_slot(SlotState::Open);
-    if let Some(owner) = previous.owner.as_ref().filter(|_| reason != OpenReason::Released) {
-        replace::remove_left_over(&look.source.path, &look.located.identity, owner, options);
+    if reason != OpenReason::Released {
+        let slots = &look.located.slot_owners;
+        replace::remove_left_overs(
+            &look.source.path,
+            &look.located.identity,
+            previous.owner.iter().chain(slots).filter(|one| one.incarnation != owner.incarnation),
+            options,
+        );
     }
     let opening = Opening {
         generation: Generation::new(writer.generation),
@@ -461,43 +401,12 @@ fn open_generation(
     Ok(Outcome::Opened(Box::new((writer, opening))))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::ops::Range;
-
-    use super::{BLOCK, not_missing};
-    use crate::format::HEADER_LEN;
-
-    /// How much of bytes that stand at `at` is written where this range of the file is missing.
-    fn written_without(missing: &Range<usize>, at: usize) -> usize {
-        let bytes: Vec<u8> = (at..1024).map(|at| u8::from(!missing.contains(&at))).collect();
-        not_missing(at as u64, &bytes).iter().map(ExactSizeIterator::len).sum()
-    }
-
-    /// I13, H9: what is missing is a frame, or the part of one that begins or ends with a sector.
-    #[test]
-    fn nothing_is_written_where_a_frame_is_missing_or_the_part_of_one_in_a_sector() {
-        assert!(HEADER_LEN as u64 > BLOCK);
-        for start in 0..160 {
-            for end in [start + 80, start + 81, start + 300] {
-                for sector in [64, 512] {
-                    let cut = (end / sector * sector).max(start);
-                    for missing in [start..end, start..cut, cut..end] {
-                        let at = start / 2;
-                        let there = 1024 - at - missing.len();
-                        assert_eq!(written_without(&missing, at), there, "{missing:?} from {at}");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Zeros within a block are nobody's frame, and not worth a write of their own.
-    #[test]
-    fn zeros_within_a_block_are_written_with_what_is_around_them() {
-        let mut bytes = [1_u8; 128];
-        bytes[1..63].fill(0);
-        assert_eq!(not_missing(0, &bytes), vec![0..128; 1]);
-        assert_eq!(not_missing(32, &bytes), [0..1, 63..128], "a block ends within these zeros");
+/// An opening that does not stand, or not behind the claim that was the highest: somebody else was
+/// faster, or wrote where we had seen nothing. There is no record of ours that could be unknown.
+fn not_opened(writer: &Writer, error: Error) -> Result<Outcome> {
+    match writer.guard() {
+        Err(fenced) if matches!(fenced.cause(), Cause::Fenced { .. }) => Ok(Outcome::Lost(fenced)),
+        _ if matches!(error.cause(), Cause::Poisoned { .. }) => Ok(Outcome::Again),
+        _ => Err(error),
     }
 }

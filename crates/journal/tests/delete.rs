@@ -53,6 +53,19 @@ fn a_slow_deleter_does_not_remove_a_newer_journal() {
     }
 }
 
+/// H5: a stranger put an older copy in the journal's place. It is still there behind the deletion, so the
+/// deleter must not hear that the journal is gone.
+#[test]
+fn a_deletion_of_a_file_that_was_replaced_by_a_copy_says_detached() {
+    let bench = Bench::new();
+    let copy = bench.folder().join("copy");
+    let deleter = with_two(&bench);
+    fs::copy(&bench.path, &copy).unwrap();
+    fs::rename(&copy, &bench.path).unwrap();
+    assert_eq!(deleter.delete().unwrap_err().kind(), ErrorKind::Detached);
+    assert_eq!(bench.texts(), ["one", "two"]);
+}
+
 /// H15: an opener removed the name of the sealed file and could not make that durable. The deleter found
 /// the name gone and said that all was done: power brought the deleted journal back.
 #[test]

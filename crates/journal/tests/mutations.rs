@@ -49,6 +49,9 @@ fn schedules(mutation: Mutation) -> &'static [fn() -> Outcome] {
         Mutation::UnverifiedSettling => &[taking::a_page_that_is_again_as_it_was_on_the_disk],
         Mutation::UnnamedSettling => &[lost::an_opener_that_brings_back_what_displaced_its_claim],
         Mutation::PendingForgotten => &[lost::an_opener_that_brings_a_record_back],
+        Mutation::MissingIsSettled => {
+            &[lost::an_opener_that_had_read_a_hole_where_a_record_is_back]
+        }
         Mutation::UnverifiedClaim => {
             &[lost::a_claim_whose_base_leaves_the_memory_before_it_settles]
         }

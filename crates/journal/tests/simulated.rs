@@ -234,9 +234,9 @@ fn a_seal_is_taken_back_although_a_claim_stands_behind_it() {
         let disk = FaultDisk::new();
         let options = Options { takeover, ..options_on(&disk) };
         if comes_late {
-            disk.before(Op::Append, 1, claim)
+            disk.before(Op::Append, 1, claim);
         } else {
-            claim()
+            claim();
         }
         let mut next = Journal::open(&bench.path, &options).unwrap();
         append(&mut next, &["two"]);
@@ -271,9 +271,10 @@ fn a_duplicate_is_not_called_durable_in_a_file_that_has_lost_its_name() {
         let both = [one.clone(), two];
         journal.append_all(&both, &AppendOptions::default()).unwrap();
         fs::rename(&bench.path, bench.folder().join("moved.journal")).unwrap();
-        let refused = match together {
-            true => journal.append_all(&both, &AppendOptions::default()).map(drop),
-            false => journal.append(&one).map(drop),
+        let refused = if together {
+            journal.append_all(&both, &AppendOptions::default()).map(drop)
+        } else {
+            journal.append(&one).map(drop)
         };
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Detached);
     }
@@ -396,33 +397,6 @@ fn a_refused_batch_does_not_come_back_when_the_record_in_its_place_is_damaged() 
         let found = with_gaps(&bench.path);
         assert_eq!(found, [Some("one".to_owned()), None, Some("three".to_owned())]);
     }
-}
-
-/// Decision 1, D3, J1: the same, and the frame behind the damage names one that is lost too. A claim
-/// stands between, in its place, and tells that its author did not have the batch.
-#[test]
-fn a_refused_batch_does_not_come_back_when_all_frames_that_told_of_it_are_damaged() {
-    let bench = Bench::new();
-    let mut journal = bench.create();
-    append(&mut journal, &["one", "two"]);
-    let batch = [record("refused"), NewRecord::new(vec![b'x'; 100])];
-    bench.disk.short(1, HEADER_LEN + "refused".len() + 10);
-    let refused = journal.append_all(&batch, &AppendOptions::default()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::NoSpace);
-    drop(journal);
-    append(&mut bench.take_over("next"), &["three", "four", "five"]);
-    let all = frames(&bench.path);
-    let opening = all.iter().rfind(|(_, one)| one.kind == FrameKind::Opening).unwrap().1;
-    let [.., (_, three), (_, four), (_, five)] = all.as_slice() else { panic!("{all:?}") };
-    let torn = all.iter().find(|(_, one)| !one.is_alone()).unwrap().1;
-    assert!(torn.batch_end() < opening.offset, "the opening is behind the place of the batch");
-    for lost in [&opening, three, four] {
-        damage(&bench.path, lost.offset + 20);
-    }
-    let found = with_gaps(&bench.path);
-    let found: Vec<_> = found.iter().map(Option::as_deref).collect();
-    assert_eq!(found, [Some("one"), Some("two"), None, Some("five")]);
-    assert_eq!(five.sequence, 5);
 }
 
 /// B12: a stranger cuts the file within an owner's last record, and another owner opens what is
@@ -598,4 +572,32 @@ fn a_new_file_whose_name_is_removed_at_once_is_created_all_the_same() {
         }
     };
     race(remove, |nth| LocalDisk.create_new(&bench.folder().join(nth.to_string())).map(drop));
+}
+
+/// C9, D3: an owner that compacts is stopped between its seal and its rename. Damage takes the seal, and the
+/// opening that names the owner; another one opens the file and appends. The first one wakes: its copy
+/// must not take the place of what was acknowledged since. The slots tell whose copy it may be.
+#[test]
+fn a_copy_whose_seal_was_damaged_takes_nobodys_place() {
+    let bench = Bench::new();
+    drop(bench.create());
+    let mut owner = bench.take_over("compacts");
+    append(&mut owner, &["one"]);
+    drop(owner);
+    let mut owner = bench.take_over("compacts");
+    append(&mut owner, &["two"]);
+    let path = bench.path.clone();
+    let disk = FaultDisk::new();
+    drop(owner);
+    let options = Options { disk: options_on(&disk).disk, ..by_force("compacts") };
+    let mut owner = Journal::open(&path, &options).unwrap();
+    disk.before(Op::Rename, 1, move || {
+        let opening = last_frame(&path, FrameKind::Opening);
+        let end = fs::metadata(&path).unwrap().len();
+        let bytes = usize::try_from(end - opening.offset).unwrap();
+        overwrite(&path, opening.offset, &vec![0; bytes]);
+        append(&mut take_over(&path, "next"), &["three"]);
+    });
+    assert!(owner.compact().is_err(), "it was replaced");
+    assert_eq!(bench.texts(), ["one", "two", "three"]);
 }

@@ -111,9 +111,8 @@ impl Run<'_> {
         let frames = frames_within(&bytes, codec, from, until);
         let hit: Vec<Tag> = frames.iter().filter_map(|header| tag_in(&bytes, header)).collect();
         let mut history = self.shared.history.borrow_mut();
-        let hits = |kind| frames.iter().any(|header: &FrameHeader| header.kind == kind);
-        history.seal_was_damaged |= hits(FrameKind::Seal);
-        history.opening_was_damaged |= hits(FrameKind::Opening);
+        history.was_damaged = true;
+        history.seal_was_damaged |= frames.iter().any(|frame| frame.kind == FrameKind::Seal);
         let batches: Vec<Vec<Tag>> = history
             .attempts
             .iter()

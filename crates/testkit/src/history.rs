@@ -159,8 +159,8 @@ pub(crate) struct History {
     /// A stranger cut a file. What was behind a torn batch, and told that it was torn, may be gone:
     /// its frames may be taken for ones that counted (decision 1).
     pub(crate) was_cut: bool,
-    /// An opening was damaged. It may have been what told that a batch before it had been refused.
-    pub(crate) opening_was_damaged: bool,
+    /// Bytes that were safe were destroyed, of a record or of anything else.
+    pub(crate) was_damaged: bool,
     /// A seal was damaged. Who opens the file does not see that it is about to be replaced, and what it
     /// writes until it looks at the name again goes with the file.
     pub(crate) seal_was_damaged: bool,
@@ -190,7 +190,7 @@ impl History {
             at_risk: BTreeSet::new(),
             durable: BTreeSet::new(),
             was_cut: false,
-            opening_was_damaged: false,
+            was_damaged: false,
             seal_was_damaged: false,
             power_failed: false,
             retries: BTreeMap::new(),
@@ -307,7 +307,7 @@ impl History {
     /// Whether frames of a batch that was refused may count, for damage or a power loss took what told of
     /// that (decision 1).
     pub(crate) fn may_look_whole(&self, attempt: &Attempt) -> bool {
-        (self.was_cut || self.opening_was_damaged || self.power_failed)
+        (self.was_cut || self.was_damaged || self.power_failed)
             && attempt.tags.len() > 1
             && matches!(attempt.outcome, Outcome::Refused)
     }

@@ -75,8 +75,12 @@ impl Before {
         };
         let of_batches: Vec<Tag> = hit.iter().flat_map(batch_of).collect();
         let (few, many) = (hit.len() as u64, hit.len().max(of_batches.len()) as u64);
-        let gone = self.verified.records.saturating_sub(after.records);
-        if after.records > self.verified.records || gone < few || gone > many {
+        let there = Self::of(world, path, history).ok_or("it cannot be read any more")?;
+        let holds = |of: &Self, tag: &Tag| of.records.iter().any(|(one, ..)| one == tag);
+        let gone = self.records.iter().filter(|(tag, ..)| !holds(&there, tag)).count() as u64;
+        // What was refused may come back where all that told of it is lost (decision 1).
+        let back = there.records.iter().filter(|(tag, ..)| !holds(self, tag)).count() as u64;
+        if gone < few || gone > many {
             return Err(format!("{wound:?} hit the records {hit:?} and cost {gone}: {after:?}"));
         }
         // At the end of a file nothing tells whether a batch that is not whole was durable.
@@ -85,7 +89,7 @@ impl Before {
         if durable && gone != few && !is_last {
             return Err(format!("{wound:?} hit the durable {hit:?} and cost {gone}: {after:?}"));
         }
-        self.check_holes(wound, &after, &of_batches, gone)
+        self.check_holes(wound, &after, &of_batches, gone, back)
     }
 
     /// No record stays behind it.
@@ -100,6 +104,7 @@ impl Before {
         after: &Verification,
         of_batches: &[Tag],
         gone: u64,
+        back: u64,
     ) -> Result<(), String> {
         let all = |of: &Verification| [of.torn.clone(), of.damage.clone()].concat();
         let (before, now) = (all(&self.verified), all(after));
@@ -111,7 +116,7 @@ impl Before {
         let told = lost(&now).saturating_sub(lost(&before));
         // What the end of the file lost only a slot knows; before it the next record tells.
         let is_last = self.is_last(wound, of_batches);
-        if told > gone || (told < gone && !is_last) {
+        if told > gone || (told + back < gone && !is_last) {
             return Err(format!("{wound:?} cost {gone} records, and {told} are told: {now:?}"));
         }
         Ok(())
