@@ -1,6 +1,6 @@
 //! `cargo run --release -p session-journal-model [-- --long]`: explores every configuration, then
-//! breaks one rule after the other and shows the shortest way to where that is seen. Ends with an error where a property does not hold, or a broken
-//! rule does not show.
+//! breaks one rule after the other and shows the shortest way to where that is seen. Ends with an
+//! error where a property does not hold, or a broken rule does not show.
 #![allow(clippy::print_stdout, reason = "a program that prints tables")]
 
 use std::process::ExitCode;
