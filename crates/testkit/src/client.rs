@@ -118,6 +118,7 @@ impl Client {
             14 if on.followers => self.follow(session),
             14 => self.sync(session),
             15 => self.open(session),
+            _ if on.openings && operation < 12 => self.open(session),
             _ => self.append(session, 1, None),
         }
     }

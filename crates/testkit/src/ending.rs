@@ -148,9 +148,12 @@ impl Run<'_> {
             });
             let found: Vec<u64> = records.collect();
             let before: Vec<u64> = list.iter().map(|(sequence, _)| *sequence).collect();
+            let history = self.shared.history.borrow();
+            let is_safe = |(_, tag): &&(u64, Tag)| !history.damaged.contains(tag);
+            let safe: Vec<u64> = list.iter().filter(is_safe).map(|(at, _)| *at).collect();
             // A compaction that was begun before the damage is finished: its copy may have more.
             let kept = if damaged {
-                before.iter().all(|sequence| found.contains(sequence))
+                safe.iter().all(|sequence| found.contains(sequence))
             } else {
                 found.starts_with(&before)
             };

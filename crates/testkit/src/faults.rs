@@ -7,6 +7,8 @@ use crate::choices::Choices;
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a kind of fault, drawn by itself")]
 pub(crate) struct Faults {
+    /// The run is about openers that settle.
+    pub(crate) settling: bool,
     /// A process is killed. Chances: its steps.
     pub(crate) kill: u32,
     /// A process is stopped, and continued later. Chances: its steps.
@@ -48,6 +50,8 @@ pub(crate) struct Faults {
     pub(crate) paged: bool,
     /// … and its length before its bytes (kernels before January 2024, review H20).
     pub(crate) zeros_first: bool,
+    /// Reads that see a length before the bytes.
+    pub(crate) stale: u32,
     /// A sync takes a while, and covers what was there when it began.
     pub(crate) slow_sync: bool,
     /// Owners' processes cannot be looked at from one another (containers).
@@ -86,6 +90,8 @@ pub(crate) struct Workload {
     pub(crate) polite: bool,
     pub(crate) full_scans: bool,
     pub(crate) no_auto_repair: bool,
+    /// Whoever has nothing else to do opens.
+    pub(crate) openings: bool,
 }
 
 fn rate(choices: &mut Choices, on_once_in: u32, rates: &[u32]) -> u32 {
@@ -126,14 +132,35 @@ impl Faults {
             slot: if damages { 0 } else { rate(choices, 4, rare) },
             paged: choices.once_in(2),
             zeros_first: choices.once_in(4),
+            stale: rate(choices, 4, often),
             slow_sync: choices.once_in(2),
             foreign: choices.once_in(4),
             page: choices.one_of(&[4096, 512, 64]),
+            settling: false,
         };
+        if choices.once_in(10) {
+            return drawn.of_openers_that_settle(choices);
+        }
         if late {
-            return Self { paged: true, zeros_first: true, page: 64, shared: 8, ..drawn };
+            return Self { paged: true, zeros_first: true, stale: 8, page: 64, shared: 8, ..drawn };
         }
         drawn
+    }
+
+    /// Syncs fail, what they left leaves the memory, and whoever opens is stopped in the midst of it; next
+    /// to nothing else.
+    fn of_openers_that_settle(self, choices: &mut Choices) -> Self {
+        Self {
+            settling: true,
+            sync_error: choices.one_of(&[16, 8]),
+            evict: choices.one_of(&[16, 4]),
+            stop: choices.one_of(&[16, 6]),
+            power: rate(choices, 2, &[200, 80]),
+            slow_sync: self.slow_sync,
+            foreign: self.foreign,
+            page: choices.one_of(&[512, 64]),
+            ..Self::default()
+        }
     }
 
     /// No byte that was safe is destroyed from now on.
@@ -144,7 +171,26 @@ impl Faults {
 
 impl Workload {
     /// Draws it.
-    pub(crate) fn draw(choices: &mut Choices) -> Self {
+    pub(crate) fn draw(choices: &mut Choices, faults: &Faults) -> Self {
+        let drawn = Self::drawn(choices);
+        if !faults.settling {
+            return drawn;
+        }
+        Self {
+            processes: choices.one_of(&[3, 4]),
+            sessions: 1,
+            operations: choices.one_of(&[4, 8]),
+            switch: choices.one_of(&[2, 4]),
+            checkpoint_bytes: 1 << 20,
+            keys: true,
+            closes: true,
+            drops: true,
+            openings: true,
+            ..Self::default()
+        }
+    }
+
+    fn drawn(choices: &mut Choices) -> Self {
         let mut maybe = |n| choices.once_in(n);
         let kinds = [2, 2, 2, 2, 3, 4, 2, 2, 3, 6, 2, 2, 2, 4, 8].map(&mut maybe);
         let [
@@ -185,6 +231,7 @@ impl Workload {
             polite,
             full_scans,
             no_auto_repair,
+            openings: false,
         }
     }
 }

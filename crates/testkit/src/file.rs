@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use crate::choices::Choices;
 
+/// Frames begin behind the header page.
+const PAGE_LEN: usize = 4096;
 /// The parts in which a device writes, of one page.
 const SECTORS: usize = 8;
 
@@ -16,6 +18,10 @@ pub(crate) struct File {
     durable: Vec<u8>,
     /// What was appended, whatever became of it.
     appended: Vec<u8>,
+    /// The last appends, the newest first: at which step, and where.
+    recent: Vec<(u64, usize)>,
+    /// Where the last append of each process ends.
+    pub(crate) seen: HashMap<usize, usize>,
     /// What stood in the place of bytes that left the memory.
     left: HashMap<usize, u8>,
     versions: Vec<Version>,
@@ -68,10 +74,19 @@ impl File {
         &self.cache
     }
 
-    /// Takes note of an append that begins here.
-    pub(crate) fn appends(&mut self, at: usize, bytes: &[u8]) {
+    /// Takes note of an append that begins here, at this step.
+    pub(crate) fn appends(&mut self, at: usize, bytes: &[u8], step: u64) {
+        self.recent.truncate(7);
+        self.recent.insert(0, (step, at));
         self.appended.resize(at, 0);
         self.appended.extend_from_slice(bytes);
+    }
+
+    /// Where the last appends since this step begin, behind the last one of this process.
+    pub(crate) fn appends_since(&self, step: u64, process: usize) -> Vec<usize> {
+        let from = self.seen.get(&process).copied().unwrap_or(0).max(PAGE_LEN);
+        let recent = self.recent.iter().filter(|(at_step, at)| *at_step >= step && *at >= from);
+        recent.map(|(_, at)| *at).collect()
     }
 
     /// Writing these bytes here changes nothing, or brings back what was appended, or what a reader

@@ -45,7 +45,7 @@ impl Simulator {
     /// One run with these decisions.
     pub fn run(&mut self, mut choices: Choices, told: bool) -> Outcome {
         let faults = Faults::draw(&mut choices);
-        let workload = Workload::draw(&mut choices);
+        let workload = Workload::draw(&mut choices, &faults);
         while self.fibers.len() < workload.processes {
             self.fibers.push(Fiber::new());
         }
