@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use session_journal::{Gap, Item, Reader};
+use session_journal::{Gap, Item, Reader, Sequence};
 
 use crate::error::{Error, Result};
-use crate::receipt::{Gaps, is_line, receipts};
+use crate::receipt::{Gaps, Receipt, is_line, receipts};
 
 /// An export of one session.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Export<'a> {
     parts: HashMap<u64, u64>,
     /// The last record of the last import, where its line did not end in a line feed.
     unterminated: Option<u64>,
+    /// Where the source is kept whole: its newest version. Older ones are not exported.
+    newest: Option<u64>,
     gaps: Gaps,
 }
 
@@ -50,8 +52,12 @@ impl<'a> Export<'a> {
     fn prepare(reader: &'a Reader, gaps: Gaps) -> Result<Self> {
         let receipts = receipts(reader, gaps)?;
         let parts = receipts.iter().filter_map(|(_, r)| Some((r.continues?, r.first_seq?)));
-        let unterminated = receipts.last().and_then(|(_, receipt)| receipt.unterminated);
-        Ok(Self { reader, parts: parts.collect(), unterminated, gaps })
+        let last = receipts.last().map(|(_, receipt)| receipt);
+        let unterminated = last.and_then(|receipt| receipt.unterminated);
+        // An empty version has no record; what comes behind its receipt is somebody's own.
+        let begin = |(at, receipt): &(_, Receipt)| receipt.first_seq.unwrap_or(Sequence::get(*at));
+        let newest = receipts.last().filter(|(_, receipt)| receipt.whole).map(begin);
+        Ok(Self { reader, parts: parts.collect(), unterminated, newest, gaps })
     }
 
     /// Writes the lines. After each record `go_on` is told the bytes so far and may end it.
@@ -73,7 +79,8 @@ impl<'a> Export<'a> {
                     continue;
                 }
             };
-            if !is_line(&record) {
+            let is_older = self.newest.is_some_and(|newest| record.sequence.get() < newest);
+            if !is_line(&record) || is_older {
                 continue;
             }
             let is_part = open.and_then(|before| self.parts.get(&before).copied());

@@ -64,7 +64,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.jsonl");
         std::fs::write(&path, "abcdef").expect("writes");
-        let original = Original::open(&path).expect("opens");
+        let original = Original::open(&crate::discover::Spec::named(&path, 0)).expect("opens");
         let print = Fingerprint::of(&original, [3, 0, 6, 7], &Control::default()).expect("reads");
         let mut abc = Place::default();
         abc.pass(b"abc");

@@ -13,12 +13,13 @@ use session_journal::{Options, SessionName};
 
 use crate::attempt::Attempt;
 use crate::control::Control;
-use crate::discover::{Found, discover};
+use crate::discover::{Found, Spec, discover};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
+use crate::sources::Registries;
 
 /// How often a source that changes while it is read is read again.
 const ATTEMPTS: usize = 4;
@@ -63,7 +64,7 @@ pub struct Import {
 }
 
 /// Files of which no two may be imported at the same time, each with its place in the order.
-type Group = Vec<(usize, PathBuf)>;
+type Group = Vec<(usize, Spec)>;
 
 impl Import {
     /// An import into the store in this folder. It is made when something is to be written.
@@ -94,7 +95,8 @@ impl Import {
             }
         };
         report_ready(&mut plan.ready);
-        self.work(&plan.groups, |index, report| {
+        let registries = Registries::default();
+        self.work(&plan.groups, &registries, |index, report| {
             plan.ready.insert(index, report);
             report_ready(&mut plan.ready);
         });
@@ -104,11 +106,22 @@ impl Import {
     /// Imports one file.
     #[must_use]
     pub fn run_file(&self, path: &Path) -> SourceReport {
-        self.settle(path).unwrap_or_else(|error| SourceReport::failed(path, error))
+        let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+        self.run_one(&Spec::named(path, bytes), &Registries::default())
+    }
+
+    fn run_one(&self, spec: &Spec, registries: &Registries) -> SourceReport {
+        self.settle(spec, registries)
+            .unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
     }
 
     /// Imports the groups, a few at a time, and hands each report to the calling thread.
-    fn work(&self, groups: &[Group], mut each: impl FnMut(usize, SourceReport)) {
+    fn work(
+        &self,
+        groups: &[Group],
+        registries: &Registries,
+        mut each: impl FnMut(usize, SourceReport),
+    ) {
         let next = AtomicUsize::new(0);
         let (reports, done) = mpsc::channel();
         thread::scope(|scope| {
@@ -116,9 +129,9 @@ impl Import {
                 let (reports, next) = (reports.clone(), &next);
                 scope.spawn(move || {
                     while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        for (index, path) in group {
+                        for (index, spec) in group {
                             // The receiver outlives the threads.
-                            let _ = reports.send((*index, self.run_file(path)));
+                            let _ = reports.send((*index, self.run_one(spec, registries)));
                         }
                     }
                 });
@@ -131,13 +144,14 @@ impl Import {
     }
 
     /// Attempts until the source held still from the first to the last byte.
-    fn settle(&self, path: &Path) -> Result<SourceReport> {
+    fn settle(&self, spec: &Spec, registries: &Registries) -> Result<SourceReport> {
+        let path = &spec.shown();
         let mut settled: Option<SourceReport> = None;
         for _ in 0..ATTEMPTS {
             self.control.check(path)?;
-            let original = Original::open(path)?;
-            let name = session_name(original.place())?;
-            let attempt = Attempt { import: self, original: &original, name: &name };
+            let original = Original::open(spec)?;
+            let name = session_name(original.place(), spec.agent.as_deref())?;
+            let attempt = Attempt { import: self, registries, original: &original, name: &name };
             let Some(report) = attempt.run()? else { continue };
             let report = match settled.take() {
                 Some(before) => merge(before, report),
@@ -168,17 +182,18 @@ impl Plan {
         let mut group_of = HashMap::new();
         for (index, found) in all.into_iter().enumerate() {
             match found {
-                Found::Skipped(path, why) => {
-                    plan.ready.insert(index, SourceReport::skipped(&path, why));
+                Found::Skipped(path, why, next, bytes) => {
+                    let report = SourceReport::skipped(&path, why, next, bytes);
+                    plan.ready.insert(index, report);
                 }
                 Found::Failed(path, error) => {
                     plan.ready.insert(index, SourceReport::failed(&path, error));
                 }
-                Found::File(path, bytes) => {
-                    plan.bytes += bytes;
-                    let group = *group_of.entry(key_of(&path)).or_insert(plan.groups.len());
+                Found::Source(spec) => {
+                    plan.bytes += spec.bytes;
+                    let group = *group_of.entry(key_of(&spec)).or_insert(plan.groups.len());
                     plan.groups.resize_with(plan.groups.len().max(group + 1), Group::new);
-                    plan.groups[group].push((index, path));
+                    plan.groups[group].push((index, spec));
                 }
             }
         }
@@ -197,6 +212,8 @@ fn merge(before: SourceReport, mut after: SourceReport) -> SourceReport {
     }
     after.added_records += before.added_records;
     after.added_bytes += before.added_bytes;
+    after.added_payload += before.added_payload;
+    after.added_line_feeds += before.added_line_feeds;
     if matches!(before.outcome, Outcome::Imported | Outcome::Extended | Outcome::Empty) {
         after.outcome = match (before.outcome, after.bytes) {
             (Outcome::Empty, 1..) => Outcome::Imported,
@@ -210,7 +227,8 @@ fn merge(before: SourceReport, mut after: SourceReport) -> SourceReport {
 }
 
 /// What files that must wait for each other have in common: the session's name, without a number.
-fn key_of(path: &Path) -> (Option<String>, String) {
-    let name = path.canonicalize().ok().and_then(|place| session_name(&place).ok());
-    name.map_or_else(|| (None, path.to_string_lossy().into_owned()), |name| family(&name))
+fn key_of(spec: &Spec) -> (Option<String>, String) {
+    let place = spec.place();
+    let name = session_name(&place, spec.agent.as_deref()).ok();
+    name.map_or_else(|| (None, place.to_string_lossy().into_owned()), |name| family(&name))
 }

@@ -18,32 +18,42 @@
 //! A source is opened read-only and never changed, moved or locked.
 
 mod attempt;
+mod attributes;
 mod batch;
+mod content;
 mod control;
 mod copy;
+mod damage;
 mod discover;
 mod error;
 mod export;
 mod fingerprint;
 mod format;
 mod import;
+mod lineage;
 mod lines;
 mod mapper;
 mod naming;
-mod notes;
 mod object;
 mod original;
 mod receipt;
 mod report;
+mod role;
 mod sources;
 mod stored;
+mod whole;
 
+pub use attributes::{ATTRIBUTES_KIND, Attributes};
+pub use content::Content;
 pub use control::Control;
+pub use damage::{Damage, Oddity};
 pub use error::{Error, Problem, Result};
 pub use export::{Export, Exported};
 pub use format::{Format, UnknownFormat};
 pub use import::{Import, ImportOptions};
+pub use lineage::{Lineage, Relation};
 pub use object::Object;
 pub use receipt::{RECEIPT_KIND, Receipt, TOOL_KIND_PREFIX};
 pub use report::{Outcome, SourceReport, Summary};
-pub use sources::{Mapped, Source, source_of};
+pub use role::{Role, Shape};
+pub use sources::{Facts, Find, Mapped, Opened, Part, Registries, Source, source_of};

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use session_journal::{ErrorKind, Reader, Sequence, SessionName};
 
+use crate::attributes::{Attributes, Standing};
 use crate::copy::Start;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::lines::{LineError, Place};
 use crate::mapper::OPAQUE;
-use crate::original::Original;
+use crate::original::{Original, is_there};
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 
 /// A session that has the name of a source.
@@ -19,6 +20,8 @@ pub(crate) struct Stored {
     pub(crate) path: PathBuf,
     reader: Reader,
     receipts: Vec<(Sequence, Receipt)>,
+    /// Its newest attributes.
+    pub(crate) standing: Option<Standing>,
 }
 
 /// What a session is to a source.
@@ -54,12 +57,42 @@ impl Stored {
     /// Reads what receipts the session has. `Err(why)` in the inner result where the session is
     /// damaged or no session, so that it can be passed over.
     pub(crate) fn open(name: SessionName, path: PathBuf) -> Result<Result<Self, String>> {
-        let read =
-            Reader::open(&path).and_then(|reader| Ok((receipts(&reader, Gaps::Stop)?, reader)));
-        match read {
-            Ok((receipts, reader)) => Ok(Ok(Self { name, path, reader, receipts })),
+        let read = || {
+            let reader = Reader::open(&path)?;
+            let receipts = receipts(&reader, Gaps::Stop)?;
+            let standing = Attributes::standing(&reader)?;
+            Ok((reader, receipts, standing))
+        };
+        match read() {
+            Ok((reader, receipts, standing)) => {
+                Ok(Ok(Self { name, path, reader, receipts, standing }))
+            }
             Err(error) => unusable(&path, error).map(Err),
         }
+    }
+
+    /// The last receipt.
+    pub(crate) fn receipt(&self) -> Option<&(Sequence, Receipt)> {
+        self.receipts.last()
+    }
+
+    /// Whether it came from this source.
+    pub(crate) fn is_from(&self, original: &Original) -> bool {
+        self.source().is_some_and(|source| source == original.place())
+    }
+
+    /// Where its source is, as far as is known: a source that was moved is known again, and its new
+    /// place is in the attributes.
+    fn source(&self) -> Option<&Path> {
+        let newest = self.standing.as_ref().map(|standing| &standing.attributes.source);
+        newest.or_else(|| Some(&self.receipts.last()?.1.source)).map(Path::new)
+    }
+
+    /// Why it is another source's: that one is still there, so this one was not moved.
+    pub(crate) fn another(&self, original: &Original) -> Option<String> {
+        let source = self.source()?;
+        let is_another = source != original.place() && is_there(source);
+        is_another.then(|| format!("was imported from {}, which is still there", source.display()))
     }
 
     /// The offsets that its receipts cover.
@@ -92,8 +125,16 @@ impl Stored {
         let whole = print.whole();
         let sha256 = whole.sha256();
         let is_same = |r: &Receipt| r.bytes == whole.offset && r.sha256 == sha256;
-        if let Some((_, receipt)) = self.receipts.iter().rev().find(|(_, r)| is_same(r)) {
+        // Only the last receipt: a source that was cut back to what it once was is not what the
+        // session gives back.
+        if let Some((_, receipt)) = self.receipts.last().filter(|(_, r)| is_same(r)) {
+            if let Some(other) = self.another(original) {
+                return Ok(Verdict::Other(other));
+            }
             return Ok(Verdict::Same(receipt.clone()));
+        }
+        if self.receipts.last().is_some_and(|(_, receipt)| receipt.whole) {
+            return Ok(Verdict::Other("holds a file that was kept whole".to_owned()));
         }
         let start = match self.start(original, print) {
             Ok(start) => start,
@@ -120,9 +161,8 @@ impl Stored {
         if place.sha256() != receipt.sha256 {
             return Err("the source was rewritten since it was imported, or is another".to_owned());
         }
-        let source = Path::new(&receipt.source);
-        if source != original.place() && source.exists() {
-            return Err(format!("was imported from {}, which is still there", receipt.source));
+        if let Some(other) = self.another(original) {
+            return Err(other);
         }
         let continued = self.receipts.iter().filter(|(_, r)| r.continues.is_some()).count() as u64;
         Ok(Start {

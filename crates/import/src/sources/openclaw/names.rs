@@ -1,0 +1,221 @@
+//! What the name of a file in a sessions folder tells: what part it plays, and which file it was or
+//! belongs to.
+
+use crate::lineage::{Lineage, Relation};
+use crate::role::{Role, Shape};
+use crate::sources::Find;
+
+/// What a name tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileName {
+    pub(crate) find: Find,
+    /// How it relates to the other file.
+    pub(crate) relation: Option<Relation>,
+    /// The other file.
+    pub(crate) of: Option<String>,
+    /// When that came about.
+    pub(crate) at_ms: Option<i64>,
+}
+
+const LINES: Find = Find::Take(Role::Transcript, Shape::Lines);
+
+const LOCK: Find = Find::Leave(
+    "a lock file: it says who wrote to a session, and holds nothing of it",
+    "nothing; journals need no lock files",
+);
+
+const DATABASE_SIDE: Find = Find::Leave(
+    "belongs to the database beside it, and is read with that",
+    "nothing; import the database",
+);
+
+impl FileName {
+    /// A name that tells nothing.
+    pub(crate) const PLAIN: Self = Self { find: LINES, relation: None, of: None, at_ms: None };
+
+    fn is(find: Find) -> Option<Self> {
+        Some(Self { find, ..Self::PLAIN })
+    }
+
+    fn related(find: Find, relation: Relation, of: &str) -> Option<Self> {
+        Some(Self { find, relation: Some(relation), of: Some(of.to_owned()), at_ms: None })
+    }
+
+    /// The relation that it tells.
+    pub(crate) fn lineage(&self) -> Option<Lineage> {
+        Some(Lineage::to_file(self.relation?, self.of.clone()?).at(self.at_ms))
+    }
+}
+
+/// Reads a name; `None` where it is not one of `OpenClaw`'s.
+pub(crate) fn read(name: &str) -> Option<FileName> {
+    if name.ends_with(".lock") {
+        return FileName::is(LOCK);
+    }
+    if name.ends_with(".sqlite-wal") || name.ends_with(".sqlite-shm") {
+        return FileName::is(DATABASE_SIDE);
+    }
+    registry(name).or_else(|| set_aside(name)).or_else(|| side(name)).or_else(|| transcript(name))
+}
+
+fn registry(name: &str) -> Option<FileName> {
+    let find = Find::Take(Role::Registry, Shape::Whole);
+    let rest = name.strip_prefix("sessions.json")?;
+    if rest.is_empty() {
+        return FileName::is(find);
+    }
+    let is_copy = rest.starts_with(".bak") || rest.ends_with(".tmp");
+    if is_copy { FileName::related(find, Relation::BackupOf, "sessions.json") } else { None }
+}
+
+/// What was put behind `.jsonl` when a transcript was set aside; it is a session's history all the
+/// same.
+const SET_ASIDE: [(&str, Relation); 7] = [
+    ("reset.", Relation::SetAsideByReset),
+    ("deleted.", Relation::Deleted),
+    ("bak.", Relation::BackupOf),
+    ("bak-", Relation::BackupOf),
+    ("pre-doctor-branch-repair-", Relation::BackupOf),
+    ("corrupt-", Relation::RepairOf),
+    ("repair.", Relation::RepairOf),
+];
+
+fn set_aside(name: &str) -> Option<FileName> {
+    // A repair names its temporary file after the whole name, or after the name without its end.
+    let (of, rest) = match name.rfind(".jsonl.") {
+        Some(at) => (&name[..at + ".jsonl".len()], &name[at + ".jsonl.".len()..]),
+        None => return unfinished_repair(name),
+    };
+    if rest == "bak" {
+        return FileName::related(LINES, Relation::BackupOf, of);
+    }
+    let (begin, relation) = SET_ASIDE.iter().find(|(begin, _)| rest.starts_with(begin))?;
+    if rest.ends_with(".json") {
+        return None;
+    }
+    let at_ms = time(&rest[begin.len()..]);
+    Some(FileName { at_ms, ..FileName::related(LINES, *relation, of)? })
+}
+
+fn unfinished_repair(name: &str) -> Option<FileName> {
+    let (of, _) = name.strip_suffix(".tmp")?.split_once(".repair.")?;
+    FileName::related(LINES, Relation::RepairOf, &format!("{of}.jsonl"))
+}
+
+fn side(name: &str) -> Option<FileName> {
+    let part = Relation::PartOf;
+    let binding = Find::Take(Role::Binding, Shape::Whole);
+    if let Some(stem) = name.strip_suffix(".trajectory.jsonl") {
+        let find = Find::Take(Role::Trajectory, Shape::Lines);
+        return FileName::related(find, part, &format!("{stem}.jsonl"));
+    }
+    if let Some(stem) = name.strip_suffix(".acp-stream.jsonl") {
+        let find = Find::Take(Role::Stream, Shape::Lines);
+        return FileName::related(find, part, &format!("{stem}.jsonl"));
+    }
+    if let Some(stem) = name.strip_suffix(".trajectory-path.json") {
+        return FileName::related(binding, part, &format!("{stem}.jsonl"));
+    }
+    let of = name.strip_suffix(".codex-app-server.json")?;
+    FileName::related(binding, part, of)
+}
+
+fn transcript(name: &str) -> Option<FileName> {
+    let stem = name.strip_suffix(".jsonl")?;
+    if let Some((of, _)) = stem.split_once(".checkpoint.") {
+        return FileName::related(LINES, Relation::CheckpointOf, &format!("{of}.jsonl"));
+    }
+    if let Some((of, _)) = stem.split_once("-topic-").filter(|(of, topic)| !of.is_empty() && !topic.is_empty()) {
+        return FileName::related(LINES, Relation::TopicOf, &format!("{of}.jsonl"));
+    }
+    FileName::is(LINES)
+}
+
+/// The time in a name: ISO 8601 with `-` where file names cannot have `:`, or milliseconds at the
+/// end.
+fn time(text: &str) -> Option<i64> {
+    let iso = text.split_once('Z').map(|(iso, _)| iso).and_then(|iso| {
+        let (date, clock) = iso.split_once('T')?;
+        let mut parts = clock.splitn(4, ['-', '.', ':']);
+        let (hour, minute, second) = (parts.next()?, parts.next()?, parts.next()?);
+        let fraction = parts.next().unwrap_or("0");
+        let text = format!("{date}T{hour}:{minute}:{second}.{fraction}Z");
+        Some(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+    });
+    let digits = || text.rsplit(['-', '.']).find_map(|part| part.parse::<i64>().ok());
+    iso.or_else(|| digits().filter(|number| *number > 1_000_000_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str) -> (Find, Option<Relation>, Option<String>, bool) {
+        let name = read(name).expect("is known");
+        (name.find, name.relation, name.of, name.at_ms.is_some())
+    }
+
+    #[test]
+    fn knows_every_name() {
+        let lines = |role| Find::Take(role, Shape::Lines);
+        let whole = |role| Find::Take(role, Shape::Whole);
+        let transcript = lines(Role::Transcript);
+        for (name, find, relation, of, has_time) in [
+            ("a.jsonl", transcript, None, None, false),
+            ("2026-11-22T12-00-50-763Z_u.jsonl", transcript, None, None, false),
+            ("a-topic-42.jsonl", transcript, Some(Relation::TopicOf), Some("a.jsonl"), false),
+            ("a.checkpoint.u.jsonl", transcript, Some(Relation::CheckpointOf), Some("a.jsonl"), false),
+            (
+                "a.jsonl.reset.2026-11-22T11-58-16.575Z",
+                transcript,
+                Some(Relation::SetAsideByReset),
+                Some("a.jsonl"),
+                true,
+            ),
+            ("a.jsonl.deleted.2026-11-22T11-58-57Z", transcript, Some(Relation::Deleted), Some("a.jsonl"), true),
+            ("a.jsonl.deleted.2026-11-22T11-58-57Z.zst", transcript, Some(Relation::Deleted), Some("a.jsonl"), true),
+            ("a.jsonl.bak.2026-11-22T11-59-49.402Z", transcript, Some(Relation::BackupOf), Some("a.jsonl"), true),
+            ("a.jsonl.bak-12-1779354000685", transcript, Some(Relation::BackupOf), Some("a.jsonl"), true),
+            ("a.jsonl.bak", transcript, Some(Relation::BackupOf), Some("a.jsonl"), false),
+            (
+                "a.jsonl.pre-doctor-branch-repair-2026-11-22T11-59-49.402Z.bak",
+                transcript,
+                Some(Relation::BackupOf),
+                Some("a.jsonl"),
+                true,
+            ),
+            (
+                "a.jsonl.corrupt-2026-07-05T10-00-07-946Z-5a083f0f.jsonl",
+                transcript,
+                Some(Relation::RepairOf),
+                Some("a.jsonl"),
+                true,
+            ),
+            ("a.repair.1.u.tmp", transcript, Some(Relation::RepairOf), Some("a.jsonl"), false),
+            ("a.jsonl.repair.1.u.tmp", transcript, Some(Relation::RepairOf), Some("a.jsonl"), false),
+            ("a.trajectory.jsonl", lines(Role::Trajectory), Some(Relation::PartOf), Some("a.jsonl"), false),
+            ("a.acp-stream.jsonl", lines(Role::Stream), Some(Relation::PartOf), Some("a.jsonl"), false),
+            ("a.trajectory-path.json", whole(Role::Binding), Some(Relation::PartOf), Some("a.jsonl"), false),
+            ("a.jsonl.codex-app-server.json", whole(Role::Binding), Some(Relation::PartOf), Some("a.jsonl"), false),
+            ("sessions.json", whole(Role::Registry), None, None, false),
+            ("sessions.json.bak.1", whole(Role::Registry), Some(Relation::BackupOf), Some("sessions.json"), false),
+            ("sessions.json.42.u.tmp", whole(Role::Registry), Some(Relation::BackupOf), Some("sessions.json"), false),
+            ("a.jsonl.lock", LOCK, None, None, false),
+            ("x.sqlite-wal", DATABASE_SIDE, None, None, false),
+        ] {
+            assert_eq!(told(name), (find, relation, of.map(str::to_owned), has_time), "{name}");
+        }
+        for name in ["README.md", "sessions.jsonx", "a.json", "MANIFEST.json"] {
+            assert_eq!(read(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn reads_times_in_names() {
+        assert_eq!(time("2026-05-21T09-00-00.274Z"), Some(1_779_354_000_274));
+        assert_eq!(time("2026-05-21T09-00-00-274Z-5a083f0f.jsonl"), Some(1_779_354_000_274));
+        assert_eq!(time("2026-05-21T09-00-00Z"), Some(1_779_354_000_000));
+        assert_eq!(time("12-1779354000685"), Some(1_779_354_000_685));
+        assert_eq!((time("12-3"), time("soon")), (None, None));
+    }
+}

@@ -1,0 +1,124 @@
+//! Files that are kept whole: a record for each version that was met, and a receipt behind it.
+
+use std::io::Read;
+
+use session_journal::{Journal, NewRecord, Sequence};
+
+use crate::attributes::Attributes;
+use crate::batch::foreign;
+use crate::control::Control;
+use crate::copy::{Copied, blank};
+use crate::error::{Error, Problem, Result};
+use crate::format::Format;
+use crate::lines;
+use crate::object::Object;
+use crate::original::Original;
+use crate::receipt::Receipt;
+use crate::sources::{Facts, source_of};
+use crate::stored::Stored;
+
+/// How much is read between two looks at whether to stop.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// What a session is to a file.
+pub(crate) enum Verdict {
+    /// Its newest version is exactly these bytes.
+    Same(Receipt),
+    /// Its newest version is older.
+    Older(Place),
+    /// It is another file's; why.
+    Other(String),
+}
+
+/// Where the next version goes.
+pub(crate) struct Place {
+    pub(crate) records: u64,
+    pub(crate) previous: Option<u64>,
+}
+
+/// The bytes of a file.
+pub(crate) fn read(original: &Original, limit: u64, control: &Control) -> Result<Vec<u8>> {
+    let mut input = original.read_from(0)?;
+    let mut bytes = Vec::new();
+    loop {
+        control.check(original.path())?;
+        let read = (&mut input).take(CHUNK_BYTES).read_to_end(&mut bytes);
+        let read = read.map_err(|error| original.failed("read it", error))?;
+        control.advance(read as u64);
+        if bytes.len() as u64 > limit {
+            return Err(Error::file(original.path(), Problem::TooLong { limit }));
+        }
+        if read == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// What a receipt says of a file, before it is known where its record stands.
+pub(crate) fn receipt(original: &Original, format: Format, bytes: &[u8]) -> Receipt {
+    let mut place = lines::Place::default();
+    place.pass(bytes);
+    let header_id = learn(format, bytes).header_id;
+    let records = u64::from(!bytes.is_empty());
+    Receipt { records, header_id, whole: true, ..blank(original, format, &place) }
+}
+
+/// What a file says about its session, where it is one JSON object.
+pub(crate) fn learn(format: Format, bytes: &[u8]) -> Facts {
+    let mut facts = Facts::default();
+    if let Some(object) = Object::parse(bytes) {
+        source_of(format).learn(&object, &mut facts);
+    }
+    facts
+}
+
+/// Appends a version and its receipt, both or neither.
+pub(crate) fn store(
+    journal: &mut Journal,
+    receipt: Receipt,
+    bytes: &[u8],
+    attributes: Option<(u64, &Attributes)>,
+) -> Result<Receipt> {
+    let mut receipt = receipt;
+    let mut records = Vec::new();
+    if !bytes.is_empty() {
+        let here = journal.last_sequence().next().get();
+        (receipt.first_seq, receipt.last_seq) = (Some(here), Some(here));
+        receipt.unterminated = Some(here);
+        records.push(NewRecord::new(bytes.to_vec()).kind(receipt.format.clone()));
+    }
+    records.extend(attributes.map(|(number, attributes)| attributes.to_record(number)));
+    records.push(receipt.to_record());
+    journal.append_all(&records, &foreign(session_journal::Durability::Durable))?;
+    Ok(receipt)
+}
+
+/// What storing a version did.
+pub(crate) fn copied(receipt: Receipt, facts: Facts, bytes: &[u8]) -> Copied {
+    let bytes = bytes.len() as u64;
+    let added_records = u64::from(bytes > 0);
+    Copied { added_records, added_bytes: bytes, added_payload: bytes, facts, ..Copied::nothing(receipt) }
+}
+
+impl Stored {
+    /// What it is to a file that is kept whole.
+    pub(crate) fn judge_whole(&self, original: &Original, now: &Receipt) -> Verdict {
+        let Some((sequence, receipt)) = self.receipt() else {
+            return match self.last_sequence() {
+                // An import was killed before the first version.
+                Sequence::ZERO => Verdict::Older(Place { records: 0, previous: None }),
+                _ => Verdict::Other("holds records that did not come from this source".to_owned()),
+            };
+        };
+        if !receipt.whole {
+            return Verdict::Other("holds lines, and this is kept whole".to_owned());
+        }
+        if let Some(why) = self.another(original) {
+            return Verdict::Other(why);
+        }
+        if (receipt.bytes, &receipt.sha256) == (now.bytes, &now.sha256) {
+            return Verdict::Same(receipt.clone());
+        }
+        Verdict::Older(Place { records: receipt.records, previous: Some(sequence.get()) })
+    }
+}
