@@ -84,7 +84,8 @@ impl Attempt<'_> {
                 }
                 Verdict::Other(why) => {
                     reasons.push(format!("session {}: {why}", one.name));
-                    before = Some(one.name.clone()).filter(|_| one.is_from(self.original)).or(before);
+                    before =
+                        Some(one.name.clone()).filter(|_| one.is_from(self.original)).or(before);
                 }
             }
         }
@@ -210,7 +211,9 @@ impl Attempt<'_> {
         if let Some(number) = number.filter(|_| !self.import.options.dry_run) {
             match self.add_attributes(stored, number, &attributes) {
                 Err(Error::Journal(error)) if is_of_the_owner(&error) => {
-                    report.warnings.push(format!("its attributes were not brought up to date: {error}"));
+                    report
+                        .warnings
+                        .push(format!("its attributes were not brought up to date: {error}"));
                 }
                 added => added?,
             }

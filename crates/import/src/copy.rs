@@ -2,8 +2,8 @@
 
 use session_journal::{Durability, Journal, Sequence};
 
-use crate::batch::{Batch, foreign};
 use crate::attributes::Attributes;
+use crate::batch::{Batch, foreign};
 use crate::control::Control;
 use crate::damage::Damage;
 use crate::error::{Error, Problem, Result};
@@ -82,7 +82,7 @@ pub(crate) fn copy(
         line_feeds = 1;
     }
     let lines_before = start.lines.saturating_sub(u64::from(open.is_some()));
-    let mut mapper = Mapper::new(source_of(format), lines_before);
+    let mut mapper = Mapper::new(source_of(format), original.role(), lines_before);
     let (mut is_terminated, mut payload) = (true, 0);
     loop {
         control.check(original.path())?;

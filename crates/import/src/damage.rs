@@ -39,6 +39,10 @@ pub enum Oddity {
     IdAgain,
     /// A parent that no earlier line has.
     ParentMissing,
+    /// An object that pi would not take for an entry.
+    NotAnEntry,
+    /// An entry that comes from itself.
+    Circle,
     /// A type that cannot be the kind of a record.
     KindUnfit,
     /// An id that cannot be the key of a record.
@@ -67,6 +71,8 @@ impl Oddity {
             Self::HeaderVersion => "header-version",
             Self::IdAgain => "id-again",
             Self::ParentMissing => "parent-missing",
+            Self::NotAnEntry => "not-an-entry",
+            Self::Circle => "circle",
             Self::KindUnfit => "kind-unfit",
             Self::KeyUnfit => "key-unfit",
             Self::ParentUnfit => "parent-unfit",
@@ -90,6 +96,8 @@ impl Oddity {
             Self::HeaderVersion => "a header of a version that is not known",
             Self::IdAgain => "its id is that of an earlier line",
             Self::ParentMissing => "no earlier line is its parent",
+            Self::NotAnEntry => "no entry of a session",
+            Self::Circle => "it comes from itself",
             Self::KindUnfit => "its type cannot be a kind, and is in the payload only",
             Self::KeyUnfit => "its id cannot be a key, and is in the payload only",
             Self::ParentUnfit => "its parent id cannot be a key, and is in the payload only",
@@ -155,10 +163,8 @@ mod tests {
         damages.add(Oddity::Blank, 3);
         (1..=10).for_each(|line| damages.add(Oddity::BrokenJson, line));
         let sentences: Vec<_> = damages.into_all().iter().map(ToString::to_string).collect();
-        let expected = [
-            "line 3: blank",
-            "lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more: not JSON, kept as it is",
-        ];
+        let expected =
+            ["line 3: blank", "lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more: not JSON, kept as it is"];
         assert_eq!(sentences, expected);
     }
 }

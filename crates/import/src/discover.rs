@@ -83,7 +83,11 @@ pub(crate) fn discover(paths: &[PathBuf]) -> Vec<Found> {
             Ok(metadata) if metadata.is_dir() => folder(path, &mut found),
             Ok(metadata) => {
                 let spec = Spec::named(path, metadata.len());
-                if metadata.is_file() { sessions(spec, &mut found) } else { found.push(Found::Source(spec)) }
+                if metadata.is_file() {
+                    sessions(spec, &mut found);
+                } else {
+                    found.push(Found::Source(spec));
+                }
             }
             Err(error) => found.push(failed(path, "look at it", error)),
         }

@@ -60,6 +60,10 @@ pub enum Problem {
         /// How many there are.
         free: u64,
     },
+    /// It was imported in a format that has no pi form.
+    NoPiForm(String),
+    /// A folder holds something already.
+    NotEmpty,
     /// What was stored is not what was read.
     Differs(String),
     /// The caller asked to stop.
@@ -125,7 +129,9 @@ impl Problem {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::NotAFile(_) | Self::Name(_) => ErrorKind::Invalid,
+            Self::NotAFile(_) | Self::Name(_) | Self::NotEmpty | Self::NoPiForm(_) => {
+                ErrorKind::Invalid
+            }
             Self::LineTooLong { .. } | Self::TooLong { .. } => ErrorKind::TooLarge,
             Self::KeepsChanging => ErrorKind::Busy,
             Self::Database(_) => ErrorKind::Io,
@@ -144,8 +150,12 @@ impl Problem {
             Self::TooLong { .. } => "leave this file out, and keep it where it is",
             Self::Name(_) => "copy it under a shorter name",
             Self::KeepsChanging => "run the import again when it rests",
-            Self::Database(_) => "check it with its own program; the sessions of others are imported",
+            Self::Database(_) => {
+                "check it with its own program; the sessions of others are imported"
+            }
             Self::NoRoom { .. } => "free some space, or name a --store on another disk",
+            Self::NoPiForm(_) => "export it with --format original",
+            Self::NotEmpty => "name a folder that is empty, or not there yet",
             Self::Differs(_) => "verify the session, and import the source again",
             Self::Interrupted => "run the import again to go on from there",
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -173,6 +183,10 @@ impl fmt::Display for Problem {
             Self::NoRoom { needed, free } => {
                 write!(f, "about {needed} bytes are needed, and {free} are free")
             }
+            Self::NoPiForm(format) => {
+                write!(f, "holds a session in the format {format}, which pi cannot read")
+            }
+            Self::NotEmpty => write!(f, "is not empty"),
             Self::Differs(how) => write!(f, "its session does not give it back: {how}"),
             Self::Interrupted => write!(f, "stopped before its end"),
             Self::Io { operation, source } => write!(f, "could not {operation}: {source}"),

@@ -6,6 +6,7 @@ use std::io::Write;
 use session_journal::{Gap, Item, Reader, Sequence};
 
 use crate::error::{Error, Result};
+use crate::lines::Place;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 
 /// An export of one session.
@@ -18,6 +19,8 @@ pub struct Export<'a> {
     unterminated: Option<u64>,
     /// Where the source is kept whole: its newest version. Older ones are not exported.
     newest: Option<u64>,
+    /// Only these records, where only what was imported is wanted.
+    ranges: Option<Vec<(u64, u64)>>,
     gaps: Gaps,
 }
 
@@ -49,6 +52,24 @@ impl<'a> Export<'a> {
         Self::prepare(reader, Gaps::StepOver)
     }
 
+    /// Prepares an export of what was imported, without what was appended to it since.
+    ///
+    /// # Errors
+    /// What reading the journal answers.
+    pub fn imported(reader: &'a Reader) -> Result<Self> {
+        let receipts = receipts(reader, Gaps::Stop)?;
+        let ranges = receipts.iter().filter_map(|(_, one)| one.first_seq.zip(one.last_seq));
+        let ranges = Some(ranges.collect());
+        Ok(Self { ranges, ..Self::new(reader)? })
+    }
+
+    /// How many bytes it gives, and their SHA-256 in hexadecimal.
+    pub(crate) fn digest(&self) -> Result<(u64, String)> {
+        let mut place = Place::default();
+        let done = self.write(&mut place, &mut |_| true)?;
+        Ok((done.bytes, place.sha256()))
+    }
+
     fn prepare(reader: &'a Reader, gaps: Gaps) -> Result<Self> {
         let receipts = receipts(reader, gaps)?;
         let parts = receipts.iter().filter_map(|(_, r)| Some((r.continues?, r.first_seq?)));
@@ -57,7 +78,7 @@ impl<'a> Export<'a> {
         // An empty version has no record; what comes behind its receipt is somebody's own.
         let begin = |(at, receipt): &(_, Receipt)| receipt.first_seq.unwrap_or(Sequence::get(*at));
         let newest = receipts.last().filter(|(_, receipt)| receipt.whole).map(begin);
-        Ok(Self { reader, parts: parts.collect(), unterminated, newest, gaps })
+        Ok(Self { reader, parts: parts.collect(), unterminated, newest, ranges: None, gaps })
     }
 
     /// Writes the lines. After each record `go_on` is told the bytes so far and may end it.
@@ -79,8 +100,7 @@ impl<'a> Export<'a> {
                     continue;
                 }
             };
-            let is_older = self.newest.is_some_and(|newest| record.sequence.get() < newest);
-            if !is_line(&record) || is_older {
+            if !is_line(&record) || !self.is_wanted(record.sequence.get()) {
                 continue;
             }
             let is_part = open.and_then(|before| self.parts.get(&before).copied());
@@ -99,6 +119,16 @@ impl<'a> Export<'a> {
         }
         out.flush().map_err(Error::Output)?;
         Ok(done)
+    }
+
+    fn is_wanted(&self, at: u64) -> bool {
+        let is_older = self.newest.is_some_and(|newest| at < newest);
+        // They are in order, and there may be as many as there were imports.
+        let is_in = |ranges: &Vec<(u64, u64)>| {
+            let next = ranges.partition_point(|(first, _)| *first <= at);
+            next.checked_sub(1).is_some_and(|own| at <= ranges[own].1)
+        };
+        !is_older && self.ranges.as_ref().is_none_or(is_in)
     }
 
     fn items(&self) -> Box<dyn Iterator<Item = session_journal::Result<Item>>> {

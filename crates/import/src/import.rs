@@ -9,17 +9,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use session_journal::{Options, SessionName};
+use session_journal::{Options, Reader, SessionName};
 
 use crate::attempt::Attempt;
 use crate::control::Control;
 use crate::discover::{Found, Spec, discover};
 use crate::error::{Error, Problem, Result};
+use crate::export::Export;
 use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
 use crate::sources::Registries;
+use crate::space::Space;
 
 /// How often a source that changes while it is read is read again.
 const ATTEMPTS: usize = 4;
@@ -34,6 +36,9 @@ pub struct ImportOptions {
     pub format: Option<Format>,
     /// Decide and count, write nothing. Default: false.
     pub dry_run: bool,
+    /// Export what was imported once more, and compare it with the source. Default: false. Costs
+    /// one more read of each session.
+    pub verify: bool,
     /// How many sources at a time. Default: as many as there are processors, but at least 8: most of
     /// the time is spent waiting for the disk to sync.
     pub jobs: usize,
@@ -46,6 +51,7 @@ impl Default for ImportOptions {
         Self {
             format: None,
             dry_run: false,
+            verify: false,
             jobs: thread::available_parallelism().map_or(JOBS_MIN, usize::from).max(JOBS_MIN),
             journal: Options {
                 record_bytes_max: Options::RECORD_BYTES_LIMIT,
@@ -72,18 +78,36 @@ impl Import {
         Self { folder: folder.into(), options, control: Arc::default() }
     }
 
+    /// Whether there is room for what was planned.
+    ///
+    /// # Errors
+    /// With the code `no-space` where there is not.
+    pub fn check_space(&self, plan: &Plan) -> Result<()> {
+        plan.space.check(&self.folder)
+    }
+
     /// For watching and stopping it from another thread.
     #[must_use]
     pub fn control(&self) -> Arc<Control> {
         Arc::clone(&self.control)
     }
 
-    /// Imports files, and the session files of folders. Each source is reported as soon as it and
-    /// those before it are done; one that fails stops none of the others.
+    /// Looks for the sources that these paths mean: files, and the session files of folders.
+    #[must_use]
+    pub fn plan(&self, paths: &[PathBuf]) -> Plan {
+        Plan::of(discover(paths), &self.folder)
+    }
+
+    /// Imports files, and the session files of folders; see [`run_plan`](Self::run_plan).
     pub fn run(&self, paths: &[PathBuf], each: &mut dyn FnMut(&SourceReport)) -> Summary {
+        self.run_plan(self.plan(paths), each)
+    }
+
+    /// Imports what was planned. Each source is reported as soon as it and those before it are done;
+    /// one that fails stops none of the others.
+    pub fn run_plan(&self, mut plan: Plan, each: &mut dyn FnMut(&SourceReport)) -> Summary {
         let begin = Instant::now();
-        let mut plan = Plan::of(discover(paths));
-        self.control.expect(plan.bytes);
+        self.control.expect(plan.sources(), plan.bytes);
         let mut summary = Summary::default();
         let mut next = 0;
         let mut report_ready = |ready: &mut BTreeMap<usize, SourceReport>| {
@@ -97,6 +121,7 @@ impl Import {
         report_ready(&mut plan.ready);
         let registries = Registries::default();
         self.work(&plan.groups, &registries, |index, report| {
+            self.control.source_done();
             plan.ready.insert(index, report);
             report_ready(&mut plan.ready);
         });
@@ -111,8 +136,27 @@ impl Import {
     }
 
     fn run_one(&self, spec: &Spec, registries: &Registries) -> SourceReport {
-        self.settle(spec, registries)
-            .unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
+        let settled = self.settle(spec, registries);
+        let verified = settled.and_then(|mut report| {
+            if self.options.verify && !self.options.dry_run {
+                self.verify(&report)?;
+                report.verified = Some(true);
+            }
+            Ok(report)
+        });
+        verified.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
+    }
+
+    /// Exports what was imported once more: it must be what was read of the source.
+    fn verify(&self, report: &SourceReport) -> Result<()> {
+        let Some(session) = &report.session else { return Ok(()) };
+        let reader = Reader::open(self.folder.join(session.relative_path()))?;
+        let (bytes, sha256) = Export::imported(&reader)?.digest()?;
+        if Some(&sha256) == report.sha256.as_ref() && bytes == report.bytes {
+            return Ok(());
+        }
+        let how = format!("session {session} gives {bytes} bytes, its source has {}", report.bytes);
+        Err(Error::file(&report.source, Problem::Differs(how)))
     }
 
     /// Imports the groups, a few at a time, and hands each report to the calling thread.
@@ -168,16 +212,36 @@ impl Import {
     }
 }
 
-/// What there is to do: reports that are ready, and files in groups.
-#[derive(Default)]
-struct Plan {
+/// What there is to do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Reports that are ready, each with its place in the order.
     ready: BTreeMap<usize, SourceReport>,
     groups: Vec<Group>,
     bytes: u64,
+    space: Space,
 }
 
 impl Plan {
-    fn of(all: Vec<Found>) -> Self {
+    /// How many sources are to be read.
+    #[must_use]
+    pub fn sources(&self) -> u64 {
+        self.groups.iter().map(|group| group.len() as u64).sum()
+    }
+
+    /// How many bytes they have.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// About how much room it takes, and how much there is.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        self.space
+    }
+
+    fn of(all: Vec<Found>, store: &Path) -> Self {
         let mut plan = Self::default();
         let mut group_of = HashMap::new();
         for (index, found) in all.into_iter().enumerate() {
@@ -197,6 +261,8 @@ impl Plan {
                 }
             }
         }
+        let specs = plan.groups.iter().flatten().map(|(_, spec)| spec);
+        plan.space = Space::of(store, specs);
         plan
     }
 }

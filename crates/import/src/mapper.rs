@@ -11,7 +11,8 @@ use crate::damage::{Damages, Oddity};
 use crate::lines::Line;
 use crate::object::Object;
 use crate::receipt::TOOL_KIND_PREFIX;
-use crate::sources::{Facts, Mapped, Source};
+use crate::role::Role;
+use crate::sources::{Facts, Mapped, Source, is_record};
 
 /// The kind of a line that is no JSON object.
 pub(crate) const OPAQUE: &str = "opaque";
@@ -44,22 +45,22 @@ pub(crate) struct Mapper {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Header {
     /// It has none, or its beginning was not looked at.
-    None,
+    Unasked,
     Expected,
     Seen,
     Missing,
 }
 
 impl Mapper {
-    /// Begins behind this many lines.
-    pub(crate) fn new(source: &'static dyn Source, lines_before: u64) -> Self {
-        let is_whole = lines_before == 0;
+    /// Begins behind this many lines. Traces and streams have neither header nor tree.
+    pub(crate) fn new(source: &'static dyn Source, role: Role, lines_before: u64) -> Self {
+        let is_whole = lines_before == 0 && role == Role::Transcript;
         let has_header = is_whole && source.header().is_some();
         Self {
             source,
             line: lines_before,
             ids: Ids::new(is_whole && source.names_are_unique()),
-            header: if has_header { Header::Expected } else { Header::None },
+            header: if has_header { Header::Expected } else { Header::Unasked },
             opaque: 0,
             facts: Facts::default(),
             damages: Damages::default(),
@@ -117,7 +118,7 @@ impl Mapper {
     }
 
     fn check_header(&mut self, object: &Object<'_>, mapped: &Mapped) {
-        if self.source.header().is_none() {
+        if self.header == Header::Unasked {
             return;
         }
         if mapped.kind.as_deref() != self.source.header() {
@@ -210,13 +211,13 @@ fn holds_record(line: &[u8]) -> bool {
     if line.len() > SEARCHED_MAX {
         return false;
     }
-    let is_record = |bytes: &[u8]| {
+    let begins_one = |bytes: &[u8]| {
         let mut values = serde_json::Deserializer::from_slice(bytes);
         let object = Object::deserialize(&mut values);
-        object.is_ok_and(|object| object.has("type"))
+        object.is_ok_and(|object| is_record(&object))
     };
     let beginnings = line.windows(2).enumerate().filter(|(_, two)| two == b"{\"");
-    beginnings.take(BEGINNINGS_MAX).any(|(at, _)| is_record(&line[at..]))
+    beginnings.take(BEGINNINGS_MAX).any(|(at, _)| begins_one(&line[at..]))
 }
 
 /// The ids that were met, as hashes.
@@ -254,7 +255,7 @@ mod tests {
     use crate::sources::source_of;
 
     fn mapper() -> Mapper {
-        Mapper::new(source_of(Format::OpenClaw), 0)
+        Mapper::new(source_of(Format::OpenClaw), Role::Transcript, 0)
     }
 
     fn line(bytes: impl Into<Vec<u8>>) -> Line {
@@ -271,7 +272,8 @@ mod tests {
     }
 
     const HEADER: &[u8] = b"{\"type\":\"session\",\"version\":3,\"id\":\"s\"}";
-    const ROOT: &[u8] = b"{\"type\":\"message\",\"id\":\"a\",\"parentId\":null}";
+    const ROOT: &[u8] =
+        b"{\"type\":\"message\",\"id\":\"a\",\"parentId\":null,\"message\":{\"type\":\"text\"}}";
 
     #[test]
     fn keeps_the_line_and_indexes_it() {
@@ -305,26 +307,31 @@ mod tests {
         assert_eq!(oddities(&[HEADER, ROOT, b"{\"ty"]), [("torn", vec![3])]);
         assert_eq!(oddities(&[HEADER, ROOT, b"{\"a\":\"\xf0\x9f"]), [("torn", vec![3])]);
         assert_eq!(oddities(&[HEADER, b"{\"ty", ROOT]), [("broken-json", vec![2])]);
-        assert_eq!(oddities(&[HEADER, b"\xff", b" \r", b"7", ROOT]), [
-            ("not-utf8", vec![2]),
-            ("blank", vec![3]),
-            ("not-an-object", vec![4]),
-        ]);
+        assert_eq!(
+            oddities(&[HEADER, b"\xff", b" \r", b"7", ROOT]),
+            [("not-utf8", vec![2]), ("blank", vec![3]), ("not-an-object", vec![4]),]
+        );
         assert_eq!(oddities(&[b"\0\0"]), [("nul", vec![1]), ("header-missing", vec![1])]);
         let glued = [b"{\"ty".as_slice(), ROOT].concat();
-        assert_eq!(oddities(&[HEADER, &glued, b"{}"]), [
-            ("broken-json", vec![2]),
-            ("embedded", vec![2])
-        ]);
+        assert_eq!(
+            oddities(&[HEADER, &glued, b"{}"]),
+            [("broken-json", vec![2]), ("embedded", vec![2])]
+        );
         let behind = [ROOT, b"{\"ty"].concat();
         assert_eq!(oddities(&[HEADER, &behind])[1], ("embedded", vec![2]));
-        assert_eq!(oddities(&[HEADER, HEADER, ROOT, ROOT]), [
-            ("header-again", vec![2]),
-            ("id-again", vec![4])
-        ]);
+        let block =
+            b"{\"type\":\"message\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"\"}],";
+        assert_eq!(oddities(&[HEADER, block]), [("torn", vec![2])]);
+        assert_eq!(
+            oddities(&[HEADER, HEADER, ROOT, ROOT]),
+            [("header-again", vec![2]), ("id-again", vec![4])]
+        );
         let orphan = b"{\"type\":\"message\",\"id\":\"b\",\"parentId\":\"z\"}";
         assert_eq!(oddities(&[orphan]), [("header-missing", vec![1]), ("parent-missing", vec![1])]);
-        assert_eq!(oddities(&[b"{\"type\":\"session\",\"id\":\"s\"}"])[0].0, "header-without-version");
+        assert_eq!(
+            oddities(&[b"{\"type\":\"session\",\"id\":\"s\"}"])[0].0,
+            "header-without-version"
+        );
         let future = b"{\"type\":\"session\",\"version\":99,\"id\":\"s\"}";
         assert_eq!(oddities(&[future])[0].0, "header-version");
     }

@@ -31,6 +31,12 @@ pub(crate) fn numbered(name: &SessionName, n: u32, place: &Path) -> Result<Sessi
         .map_err(|error| Error::file(place, Problem::Name(error.to_string())))
 }
 
+/// The number of a session among those of its name.
+pub(crate) fn number(name: &SessionName) -> u32 {
+    let number = name.id().rsplit_once('~').filter(|(stem, _)| !stem.is_empty());
+    number.and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
+}
+
 /// What all sessions share that may have to tell each other apart by a number.
 pub(crate) fn family(name: &SessionName) -> (Option<String>, String) {
     let mut id = name.id();

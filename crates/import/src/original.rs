@@ -94,6 +94,11 @@ impl Original {
         &self.place
     }
 
+    /// What part it plays.
+    pub(crate) fn role(&self) -> Role {
+        self.known.role
+    }
+
     /// Its bytes from an offset on.
     pub(crate) fn read_from(&self, offset: u64) -> Result<Box<dyn BufRead + '_>> {
         self.content.read_from(offset).map_err(|e| self.failed("read it", e))

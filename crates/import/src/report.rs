@@ -123,7 +123,7 @@ impl SourceReport {
 
     pub(crate) fn skipped(source: &Path, reason: String, next: String, bytes: u64) -> Self {
         let warnings = vec![reason.clone()];
-        Self { warnings, reason, next, bytes, ..Self::new(source, Outcome::Skipped) }
+        Self { reason, next, bytes, warnings, ..Self::new(source, Outcome::Skipped) }
     }
 
     pub(crate) fn failed(source: &Path, error: Error) -> Self {

@@ -19,7 +19,7 @@ use crate::format::Format;
 use crate::object::Object;
 use crate::role::{Role, Shape};
 
-pub use openclaw::registry::Registries;
+pub use openclaw::registry::{Registries, Registry};
 
 /// What a line says about itself. It indexes the record; the payload is the line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -241,6 +241,11 @@ pub(crate) fn recognise<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Format
     format.unwrap_or(Format::Jsonl)
 }
 
+/// Whether an object is a line that some source can have written, and not a part of one.
+pub(crate) fn is_record(object: &Object<'_>) -> bool {
+    sources().any(|source| source.recognises(object))
+}
+
 /// What a file is that ends like lines of JSON.
 pub(crate) fn find_lines(path: &Path) -> Option<Find> {
     let name = path.file_name()?.to_str()?;
@@ -269,7 +274,8 @@ mod tests {
 
     #[test]
     fn tells_formats_by_their_lines() {
-        let delivered = r#"{"type":"message","message":{"role":"assistant","provider":"openclaw"}}"#;
+        let delivered =
+            r#"{"type":"message","message":{"role":"assistant","provider":"openclaw"}}"#;
         for (text, format) in [
             (r#"{"type":"session","id":"s","timestamp":"2026-05-21T09:00:00Z"}"#, Format::Pi),
             ("garbage\n\n{\"type\":\"message\",\"message\":{}}", Format::Pi),

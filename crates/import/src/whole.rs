@@ -23,7 +23,7 @@ const CHUNK_BYTES: u64 = 1 << 20;
 /// What a session is to a file.
 pub(crate) enum Verdict {
     /// Its newest version is exactly these bytes.
-    Same(Receipt),
+    Same(Box<Receipt>),
     /// Its newest version is older.
     Older(Place),
     /// It is another file's; why.
@@ -97,7 +97,13 @@ pub(crate) fn store(
 pub(crate) fn copied(receipt: Receipt, facts: Facts, bytes: &[u8]) -> Copied {
     let bytes = bytes.len() as u64;
     let added_records = u64::from(bytes > 0);
-    Copied { added_records, added_bytes: bytes, added_payload: bytes, facts, ..Copied::nothing(receipt) }
+    Copied {
+        added_records,
+        added_bytes: bytes,
+        added_payload: bytes,
+        facts,
+        ..Copied::nothing(receipt)
+    }
 }
 
 impl Stored {
@@ -117,7 +123,7 @@ impl Stored {
             return Verdict::Other(why);
         }
         if (receipt.bytes, &receipt.sha256) == (now.bytes, &now.sha256) {
-            return Verdict::Same(receipt.clone());
+            return Verdict::Same(Box::new(receipt.clone()));
         }
         Verdict::Older(Place { records: receipt.records, previous: Some(sequence.get()) })
     }

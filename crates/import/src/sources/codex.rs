@@ -78,6 +78,9 @@ mod tests {
         assert_eq!((mapped.key, mapped.time_ms), (None, Some(1_779_354_000_274)));
         let mut facts = Facts::default();
         Codex.learn(&line, &mut facts);
-        assert_eq!((facts.header_id.as_deref(), facts.parent_id.as_deref()), (Some("s"), Some("p")));
+        assert_eq!(
+            (facts.header_id.as_deref(), facts.parent_id.as_deref()),
+            (Some("s"), Some("p"))
+        );
     }
 }

@@ -1,6 +1,11 @@
 //! Gemini: a line about the session, then messages; the same id again is an update of the message.
 //! Before that a session was one JSON text, which is kept whole.
 
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "the programs write no other case"
+)]
+
 use std::path::{Path, PathBuf};
 
 use super::{Facts, Find, Mapped, Registries, Source, UNNAMED, folders, names_above};

@@ -140,7 +140,10 @@ mod tests {
         let line = Object::parse(line.as_bytes()).expect("an object");
         let mut facts = Facts::default();
         OpenClaw.learn(&line, &mut facts);
-        assert_eq!((facts.header_id.as_deref(), facts.session_key.as_deref()), (Some("s"), Some("k")));
+        assert_eq!(
+            (facts.header_id.as_deref(), facts.session_key.as_deref()),
+            (Some("s"), Some("k"))
+        );
         assert_eq!(OpenClaw.map(&line).time_ms, Some(1_779_354_000_274));
     }
 }

@@ -97,13 +97,18 @@ fn part_of(name: &str) -> (Role, &str) {
 fn parts(connection: &Connection) -> rusqlite::Result<Vec<Part>> {
     let agent = agent(connection)?;
     let mut parts = Vec::new();
-    let mut add = |sql: &str, name: &dyn Fn(String) -> String, role| -> rusqlite::Result<()> {
+    let mut add = |sql: &str, name: &dyn Fn(&str) -> String, role| -> rusqlite::Result<()> {
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let bytes = row.get::<_, Option<i64>>(1)?.unwrap_or_default();
             let bytes = u64::try_from(bytes).unwrap_or_default();
-            parts.push(Part { name: name(row.get(0)?), role, bytes, agent: agent.clone() });
+            parts.push(Part {
+                name: name(row.get_ref(0)?.as_str()?),
+                role,
+                bytes,
+                agent: agent.clone(),
+            });
         }
         Ok(())
     };
@@ -143,8 +148,8 @@ const COLD_ARCHIVES: &str = "select archive_name, raw_bytes
     from session_transcript_cold_archives where archive_blob is not null order by archive_name";
 
 /// An archive is named as the file that it was to become; packed, unless it was small.
-fn unpacked_name(name: String) -> String {
-    name.strip_suffix(".zst").map_or_else(|| name.clone(), str::to_owned)
+fn unpacked_name(name: &str) -> String {
+    name.strip_suffix(".zst").unwrap_or(name).to_owned()
 }
 
 fn archive(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
@@ -192,13 +197,15 @@ fn describe(
     if !has_table(connection, "session_windows")? || !has_table(connection, "session_nodes")? {
         return Ok(());
     }
-    let mut statement = connection.prepare("select * from session_windows where session_id = ?1")?;
+    let mut statement =
+        connection.prepare("select * from session_windows where session_id = ?1")?;
     let mut windows = statement.query(params![id])?;
     let Some(window) = windows.next()? else { return Ok(()) };
     // Columns come and go from release to release.
     let text = |name: &str| window.get::<_, Option<String>>(name).ok().flatten();
     let key = text("session_key");
-    let sql = "select entry_json from session_nodes where session_key = ?1 and current_session_id = ?2";
+    let sql =
+        "select entry_json from session_nodes where session_key = ?1 and current_session_id = ?2";
     let entry: Option<String> =
         connection.query_row(sql, params![key, id], |row| row.get(0)).optional()?;
     if let Some((key, entry)) = key.as_ref().zip(entry)

@@ -129,6 +129,9 @@ mod tests {
         }
         assert_eq!(facts.header_id.as_deref(), Some("s"));
         assert_eq!((facts.model.as_deref(), facts.title.as_deref()), (Some("m"), Some("last")));
-        assert_eq!((facts.cwd.as_deref(), facts.parent_file.as_deref()), (Some("/w"), Some("/a.jsonl")));
+        assert_eq!(
+            (facts.cwd.as_deref(), facts.parent_file.as_deref()),
+            (Some("/w"), Some("/a.jsonl"))
+        );
     }
 }

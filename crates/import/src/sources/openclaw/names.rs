@@ -1,6 +1,11 @@
 //! What the name of a file in a sessions folder tells: what part it plays, and which file it was or
 //! belongs to.
 
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "the programs write no other case"
+)]
+
 use crate::lineage::{Lineage, Relation};
 use crate::role::{Role, Shape};
 use crate::sources::Find;
@@ -33,12 +38,12 @@ impl FileName {
     /// A name that tells nothing.
     pub(crate) const PLAIN: Self = Self { find: LINES, relation: None, of: None, at_ms: None };
 
-    fn is(find: Find) -> Option<Self> {
-        Some(Self { find, ..Self::PLAIN })
+    fn is(find: Find) -> Self {
+        Self { find, ..Self::PLAIN }
     }
 
-    fn related(find: Find, relation: Relation, of: &str) -> Option<Self> {
-        Some(Self { find, relation: Some(relation), of: Some(of.to_owned()), at_ms: None })
+    fn related(find: Find, relation: Relation, of: &str) -> Self {
+        Self { find, relation: Some(relation), of: Some(of.to_owned()), at_ms: None }
     }
 
     /// The relation that it tells.
@@ -50,10 +55,10 @@ impl FileName {
 /// Reads a name; `None` where it is not one of `OpenClaw`'s.
 pub(crate) fn read(name: &str) -> Option<FileName> {
     if name.ends_with(".lock") {
-        return FileName::is(LOCK);
+        return Some(FileName::is(LOCK));
     }
     if name.ends_with(".sqlite-wal") || name.ends_with(".sqlite-shm") {
-        return FileName::is(DATABASE_SIDE);
+        return Some(FileName::is(DATABASE_SIDE));
     }
     registry(name).or_else(|| set_aside(name)).or_else(|| side(name)).or_else(|| transcript(name))
 }
@@ -62,10 +67,10 @@ fn registry(name: &str) -> Option<FileName> {
     let find = Find::Take(Role::Registry, Shape::Whole);
     let rest = name.strip_prefix("sessions.json")?;
     if rest.is_empty() {
-        return FileName::is(find);
+        return Some(FileName::is(find));
     }
     let is_copy = rest.starts_with(".bak") || rest.ends_with(".tmp");
-    if is_copy { FileName::related(find, Relation::BackupOf, "sessions.json") } else { None }
+    is_copy.then(|| FileName::related(find, Relation::BackupOf, "sessions.json"))
 }
 
 /// What was put behind `.jsonl` when a transcript was set aside; it is a session's history all the
@@ -87,19 +92,19 @@ fn set_aside(name: &str) -> Option<FileName> {
         None => return unfinished_repair(name),
     };
     if rest == "bak" {
-        return FileName::related(LINES, Relation::BackupOf, of);
+        return Some(FileName::related(LINES, Relation::BackupOf, of));
     }
     let (begin, relation) = SET_ASIDE.iter().find(|(begin, _)| rest.starts_with(begin))?;
     if rest.ends_with(".json") {
         return None;
     }
     let at_ms = time(&rest[begin.len()..]);
-    Some(FileName { at_ms, ..FileName::related(LINES, *relation, of)? })
+    Some(FileName { at_ms, ..FileName::related(LINES, *relation, of) })
 }
 
 fn unfinished_repair(name: &str) -> Option<FileName> {
     let (of, _) = name.strip_suffix(".tmp")?.split_once(".repair.")?;
-    FileName::related(LINES, Relation::RepairOf, &format!("{of}.jsonl"))
+    Some(FileName::related(LINES, Relation::RepairOf, &format!("{of}.jsonl")))
 }
 
 fn side(name: &str) -> Option<FileName> {
@@ -107,28 +112,30 @@ fn side(name: &str) -> Option<FileName> {
     let binding = Find::Take(Role::Binding, Shape::Whole);
     if let Some(stem) = name.strip_suffix(".trajectory.jsonl") {
         let find = Find::Take(Role::Trajectory, Shape::Lines);
-        return FileName::related(find, part, &format!("{stem}.jsonl"));
+        return Some(FileName::related(find, part, &format!("{stem}.jsonl")));
     }
     if let Some(stem) = name.strip_suffix(".acp-stream.jsonl") {
         let find = Find::Take(Role::Stream, Shape::Lines);
-        return FileName::related(find, part, &format!("{stem}.jsonl"));
+        return Some(FileName::related(find, part, &format!("{stem}.jsonl")));
     }
     if let Some(stem) = name.strip_suffix(".trajectory-path.json") {
-        return FileName::related(binding, part, &format!("{stem}.jsonl"));
+        return Some(FileName::related(binding, part, &format!("{stem}.jsonl")));
     }
     let of = name.strip_suffix(".codex-app-server.json")?;
-    FileName::related(binding, part, of)
+    Some(FileName::related(binding, part, of))
 }
 
 fn transcript(name: &str) -> Option<FileName> {
     let stem = name.strip_suffix(".jsonl")?;
     if let Some((of, _)) = stem.split_once(".checkpoint.") {
-        return FileName::related(LINES, Relation::CheckpointOf, &format!("{of}.jsonl"));
+        return Some(FileName::related(LINES, Relation::CheckpointOf, &format!("{of}.jsonl")));
     }
-    if let Some((of, _)) = stem.split_once("-topic-").filter(|(of, topic)| !of.is_empty() && !topic.is_empty()) {
-        return FileName::related(LINES, Relation::TopicOf, &format!("{of}.jsonl"));
+    if let Some((of, _)) =
+        stem.split_once("-topic-").filter(|(of, topic)| !of.is_empty() && !topic.is_empty())
+    {
+        return Some(FileName::related(LINES, Relation::TopicOf, &format!("{of}.jsonl")));
     }
-    FileName::is(LINES)
+    Some(FileName::is(LINES))
 }
 
 /// The time in a name: ISO 8601 with `-` where file names cannot have `:`, or milliseconds at the
@@ -164,7 +171,13 @@ mod tests {
             ("a.jsonl", transcript, None, None, false),
             ("2026-11-22T12-00-50-763Z_u.jsonl", transcript, None, None, false),
             ("a-topic-42.jsonl", transcript, Some(Relation::TopicOf), Some("a.jsonl"), false),
-            ("a.checkpoint.u.jsonl", transcript, Some(Relation::CheckpointOf), Some("a.jsonl"), false),
+            (
+                "a.checkpoint.u.jsonl",
+                transcript,
+                Some(Relation::CheckpointOf),
+                Some("a.jsonl"),
+                false,
+            ),
             (
                 "a.jsonl.reset.2026-11-22T11-58-16.575Z",
                 transcript,
@@ -172,10 +185,34 @@ mod tests {
                 Some("a.jsonl"),
                 true,
             ),
-            ("a.jsonl.deleted.2026-11-22T11-58-57Z", transcript, Some(Relation::Deleted), Some("a.jsonl"), true),
-            ("a.jsonl.deleted.2026-11-22T11-58-57Z.zst", transcript, Some(Relation::Deleted), Some("a.jsonl"), true),
-            ("a.jsonl.bak.2026-11-22T11-59-49.402Z", transcript, Some(Relation::BackupOf), Some("a.jsonl"), true),
-            ("a.jsonl.bak-12-1779354000685", transcript, Some(Relation::BackupOf), Some("a.jsonl"), true),
+            (
+                "a.jsonl.deleted.2026-11-22T11-58-57Z",
+                transcript,
+                Some(Relation::Deleted),
+                Some("a.jsonl"),
+                true,
+            ),
+            (
+                "a.jsonl.deleted.2026-11-22T11-58-57Z.zst",
+                transcript,
+                Some(Relation::Deleted),
+                Some("a.jsonl"),
+                true,
+            ),
+            (
+                "a.jsonl.bak.2026-11-22T11-59-49.402Z",
+                transcript,
+                Some(Relation::BackupOf),
+                Some("a.jsonl"),
+                true,
+            ),
+            (
+                "a.jsonl.bak-12-1779354000685",
+                transcript,
+                Some(Relation::BackupOf),
+                Some("a.jsonl"),
+                true,
+            ),
             ("a.jsonl.bak", transcript, Some(Relation::BackupOf), Some("a.jsonl"), false),
             (
                 "a.jsonl.pre-doctor-branch-repair-2026-11-22T11-59-49.402Z.bak",
@@ -192,14 +229,56 @@ mod tests {
                 true,
             ),
             ("a.repair.1.u.tmp", transcript, Some(Relation::RepairOf), Some("a.jsonl"), false),
-            ("a.jsonl.repair.1.u.tmp", transcript, Some(Relation::RepairOf), Some("a.jsonl"), false),
-            ("a.trajectory.jsonl", lines(Role::Trajectory), Some(Relation::PartOf), Some("a.jsonl"), false),
-            ("a.acp-stream.jsonl", lines(Role::Stream), Some(Relation::PartOf), Some("a.jsonl"), false),
-            ("a.trajectory-path.json", whole(Role::Binding), Some(Relation::PartOf), Some("a.jsonl"), false),
-            ("a.jsonl.codex-app-server.json", whole(Role::Binding), Some(Relation::PartOf), Some("a.jsonl"), false),
+            (
+                "a.jsonl.repair.1.u.tmp",
+                transcript,
+                Some(Relation::RepairOf),
+                Some("a.jsonl"),
+                false,
+            ),
+            (
+                "a.trajectory.jsonl",
+                lines(Role::Trajectory),
+                Some(Relation::PartOf),
+                Some("a.jsonl"),
+                false,
+            ),
+            (
+                "a.acp-stream.jsonl",
+                lines(Role::Stream),
+                Some(Relation::PartOf),
+                Some("a.jsonl"),
+                false,
+            ),
+            (
+                "a.trajectory-path.json",
+                whole(Role::Binding),
+                Some(Relation::PartOf),
+                Some("a.jsonl"),
+                false,
+            ),
+            (
+                "a.jsonl.codex-app-server.json",
+                whole(Role::Binding),
+                Some(Relation::PartOf),
+                Some("a.jsonl"),
+                false,
+            ),
             ("sessions.json", whole(Role::Registry), None, None, false),
-            ("sessions.json.bak.1", whole(Role::Registry), Some(Relation::BackupOf), Some("sessions.json"), false),
-            ("sessions.json.42.u.tmp", whole(Role::Registry), Some(Relation::BackupOf), Some("sessions.json"), false),
+            (
+                "sessions.json.bak.1",
+                whole(Role::Registry),
+                Some(Relation::BackupOf),
+                Some("sessions.json"),
+                false,
+            ),
+            (
+                "sessions.json.42.u.tmp",
+                whole(Role::Registry),
+                Some(Relation::BackupOf),
+                Some("sessions.json"),
+                false,
+            ),
             ("a.jsonl.lock", LOCK, None, None, false),
             ("x.sqlite-wal", DATABASE_SIDE, None, None, false),
         ] {

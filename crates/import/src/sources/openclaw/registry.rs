@@ -38,7 +38,7 @@ pub(crate) struct Folder {
 
 /// A registry: its entries, and how to find them.
 #[derive(Debug, Default)]
-pub(crate) struct Registry {
+pub struct Registry {
     entries: Vec<(String, Entry)>,
     by_file: HashMap<String, usize>,
     by_id: HashMap<String, usize>,
@@ -105,7 +105,8 @@ fn resets(folder: &Path) -> Vec<(i64, String)> {
 
 impl Registry {
     /// Reads a registry; `None` where it is not one JSON object.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let object = Object::parse(bytes)?;
         let mut registry = Self::default();
         for (key, value) in object.fields() {
@@ -132,8 +133,8 @@ impl Registry {
         Some((key, entry))
     }
 
-    /// The files that it names, with their keys.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, String)> {
+    /// The keys that it has, with the names of their files.
+    pub fn files(&self) -> impl Iterator<Item = (&str, String)> {
         self.entries.iter().filter_map(|(key, entry)| {
             let by_id = || entry.id.as_ref().map(|id| format!("{id}.jsonl"));
             let file = entry.file.as_deref().and_then(base_name).map(str::to_owned);

@@ -8,6 +8,7 @@
 //! | a log alone: copied or restored | as a private copy of both files |
 
 use std::ffi::OsString;
+use std::fmt::Write;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -129,7 +130,10 @@ fn escaped(path: &Path) -> String {
         match byte {
             b'/' | b'.' | b'_' | b'-' | b'~' => text.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => text.push(char::from(*byte)),
-            byte => text.push_str(&format!("%{byte:02x}")),
+            byte => {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "%{byte:02x}");
+            }
         }
     }
     text

@@ -67,14 +67,20 @@ type Stamp = (i64, Option<i64>, Option<i64>);
 
 impl fmt::Debug for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows").field("id", &self.id).field("stamp", &self.stamp).finish_non_exhaustive()
+        f.debug_struct("Rows")
+            .field("id", &self.id)
+            .field("stamp", &self.stamp)
+            .finish_non_exhaustive()
     }
 }
 
 impl Rows {
     pub(super) fn open(database: Database, table: Table, id: &str) -> rusqlite::Result<Self> {
         let connection = &database.connection;
-        let sql = format!("select count(*) from pragma_table_info('{}') where name = 'event_zstd'", table.name());
+        let sql = format!(
+            "select count(*) from pragma_table_info('{}') where name = 'event_zstd'",
+            table.name()
+        );
         let is_packed = connection.query_row(&sql, [], |row| row.get::<_, i64>(0))? > 0;
         let packed = if is_packed { "event_zstd" } else { "null" };
         let (name, (run, behind)) = (table.name(), table.behind());
