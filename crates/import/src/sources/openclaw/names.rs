@@ -162,128 +162,55 @@ mod tests {
         (name.find, name.relation, name.of, name.at_ms.is_some())
     }
 
+    const TRANSCRIPT: Find = Find::Take(Role::Transcript, Shape::Lines);
+
+    fn tells(name: &str, find: Find, relation: Option<(Relation, &str)>, has_time: bool) {
+        let of = relation.map(|(_, of)| of.to_owned());
+        let expected = (find, relation.map(|(relation, _)| relation), of, has_time);
+        assert_eq!(told(name), expected, "{name}");
+    }
+
     #[test]
-    fn knows_every_name() {
+    fn knows_transcripts_and_what_was_set_aside_of_them() {
+        tells("a.jsonl", TRANSCRIPT, None, false);
+        tells("2026-11-22T12-00-50-763Z_u.jsonl", TRANSCRIPT, None, false);
+        for (name, relation, has_time) in [
+            ("a-topic-42.jsonl", Relation::TopicOf, false),
+            ("a.checkpoint.u.jsonl", Relation::CheckpointOf, false),
+            ("a.jsonl.reset.2026-11-22T11-58-16.575Z", Relation::SetAsideByReset, true),
+            ("a.jsonl.deleted.2026-11-22T11-58-57Z", Relation::Deleted, true),
+            ("a.jsonl.deleted.2026-11-22T11-58-57Z.zst", Relation::Deleted, true),
+            ("a.jsonl.bak.2026-11-22T11-59-49.402Z", Relation::BackupOf, true),
+            ("a.jsonl.bak-12-1779354000685", Relation::BackupOf, true),
+            ("a.jsonl.bak", Relation::BackupOf, false),
+            ("a.jsonl.pre-doctor-branch-repair-2026-11-22T11-59-49Z.bak", Relation::BackupOf, true),
+            ("a.jsonl.corrupt-2026-07-05T10-00-07-946Z-5a083f0f.jsonl", Relation::RepairOf, true),
+            ("a.repair.1.u.tmp", Relation::RepairOf, false),
+            ("a.jsonl.repair.1.u.tmp", Relation::RepairOf, false),
+        ] {
+            tells(name, TRANSCRIPT, Some((relation, "a.jsonl")), has_time);
+        }
+    }
+
+    #[test]
+    fn knows_what_else_is_in_the_folder() {
         let lines = |role| Find::Take(role, Shape::Lines);
         let whole = |role| Find::Take(role, Shape::Whole);
-        let transcript = lines(Role::Transcript);
-        for (name, find, relation, of, has_time) in [
-            ("a.jsonl", transcript, None, None, false),
-            ("2026-11-22T12-00-50-763Z_u.jsonl", transcript, None, None, false),
-            ("a-topic-42.jsonl", transcript, Some(Relation::TopicOf), Some("a.jsonl"), false),
-            (
-                "a.checkpoint.u.jsonl",
-                transcript,
-                Some(Relation::CheckpointOf),
-                Some("a.jsonl"),
-                false,
-            ),
-            (
-                "a.jsonl.reset.2026-11-22T11-58-16.575Z",
-                transcript,
-                Some(Relation::SetAsideByReset),
-                Some("a.jsonl"),
-                true,
-            ),
-            (
-                "a.jsonl.deleted.2026-11-22T11-58-57Z",
-                transcript,
-                Some(Relation::Deleted),
-                Some("a.jsonl"),
-                true,
-            ),
-            (
-                "a.jsonl.deleted.2026-11-22T11-58-57Z.zst",
-                transcript,
-                Some(Relation::Deleted),
-                Some("a.jsonl"),
-                true,
-            ),
-            (
-                "a.jsonl.bak.2026-11-22T11-59-49.402Z",
-                transcript,
-                Some(Relation::BackupOf),
-                Some("a.jsonl"),
-                true,
-            ),
-            (
-                "a.jsonl.bak-12-1779354000685",
-                transcript,
-                Some(Relation::BackupOf),
-                Some("a.jsonl"),
-                true,
-            ),
-            ("a.jsonl.bak", transcript, Some(Relation::BackupOf), Some("a.jsonl"), false),
-            (
-                "a.jsonl.pre-doctor-branch-repair-2026-11-22T11-59-49.402Z.bak",
-                transcript,
-                Some(Relation::BackupOf),
-                Some("a.jsonl"),
-                true,
-            ),
-            (
-                "a.jsonl.corrupt-2026-07-05T10-00-07-946Z-5a083f0f.jsonl",
-                transcript,
-                Some(Relation::RepairOf),
-                Some("a.jsonl"),
-                true,
-            ),
-            ("a.repair.1.u.tmp", transcript, Some(Relation::RepairOf), Some("a.jsonl"), false),
-            (
-                "a.jsonl.repair.1.u.tmp",
-                transcript,
-                Some(Relation::RepairOf),
-                Some("a.jsonl"),
-                false,
-            ),
-            (
-                "a.trajectory.jsonl",
-                lines(Role::Trajectory),
-                Some(Relation::PartOf),
-                Some("a.jsonl"),
-                false,
-            ),
-            (
-                "a.acp-stream.jsonl",
-                lines(Role::Stream),
-                Some(Relation::PartOf),
-                Some("a.jsonl"),
-                false,
-            ),
-            (
-                "a.trajectory-path.json",
-                whole(Role::Binding),
-                Some(Relation::PartOf),
-                Some("a.jsonl"),
-                false,
-            ),
-            (
-                "a.jsonl.codex-app-server.json",
-                whole(Role::Binding),
-                Some(Relation::PartOf),
-                Some("a.jsonl"),
-                false,
-            ),
-            ("sessions.json", whole(Role::Registry), None, None, false),
-            (
-                "sessions.json.bak.1",
-                whole(Role::Registry),
-                Some(Relation::BackupOf),
-                Some("sessions.json"),
-                false,
-            ),
-            (
-                "sessions.json.42.u.tmp",
-                whole(Role::Registry),
-                Some(Relation::BackupOf),
-                Some("sessions.json"),
-                false,
-            ),
-            ("a.jsonl.lock", LOCK, None, None, false),
-            ("x.sqlite-wal", DATABASE_SIDE, None, None, false),
+        for (name, find) in [
+            ("a.trajectory.jsonl", lines(Role::Trajectory)),
+            ("a.acp-stream.jsonl", lines(Role::Stream)),
+            ("a.trajectory-path.json", whole(Role::Binding)),
+            ("a.jsonl.codex-app-server.json", whole(Role::Binding)),
         ] {
-            assert_eq!(told(name), (find, relation, of.map(str::to_owned), has_time), "{name}");
+            tells(name, find, Some((Relation::PartOf, "a.jsonl")), false);
         }
+        let registry = whole(Role::Registry);
+        tells("sessions.json", registry, None, false);
+        for name in ["sessions.json.bak.1", "sessions.json.42.u.tmp"] {
+            tells(name, registry, Some((Relation::BackupOf, "sessions.json")), false);
+        }
+        tells("a.jsonl.lock", LOCK, None, false);
+        tells("x.sqlite-wal", DATABASE_SIDE, None, false);
         for name in ["README.md", "sessions.jsonx", "a.json", "MANIFEST.json"] {
             assert_eq!(read(name), None, "{name}");
         }
