@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use session_journal::{Item, Reader};
 
 use crate::attributes::Attributes;
 use crate::damage::{Damage, Damages, Oddity};
+use crate::edit::Edit;
 use crate::error::{Error, Problem, Result};
 use crate::format::Format;
 use crate::object::Object;
@@ -83,7 +84,7 @@ struct Cleaner<'a> {
     known: &'a Attributes,
     fallback_id: String,
     line: u64,
-    header: Option<Map<String, Value>>,
+    has_header: bool,
     shape: Shape,
     /// The ids that were made for entries of version 1, by their place in the file.
     made: Vec<String>,
@@ -99,7 +100,7 @@ impl<'a> Cleaner<'a> {
             known,
             fallback_id: reader.name().id().to_owned(),
             line: 0,
-            header: None,
+            has_header: false,
             shape: Shape::Tree,
             made: Vec::new(),
             parents: Parents::default(),
@@ -122,56 +123,48 @@ impl<'a> Cleaner<'a> {
         if kind == "session" {
             return self.header(line, &object);
         }
-        if self.header.is_none() {
+        if !self.has_header {
             self.damages.add(Oddity::HeaderMissing, self.line);
             self.make_header(&object)?;
         }
         match self.shape {
-            Shape::Linear => self.linear(line, &kind),
+            Shape::Linear => self.linear(line, &object, &kind),
             Shape::Tree => self.entry(line, &object),
         }
     }
 
     fn header(&mut self, line: &[u8], object: &Object<'_>) -> Result<()> {
-        if self.header.is_some() {
+        if self.has_header {
             self.damages.add(Oddity::HeaderAgain, self.line);
             return Ok(());
         }
-        let version = object.raw("version");
-        if version == Some("3") && object.text("id").is_some() {
-            self.header = Some(Map::new());
-            return self.put(line);
+        self.has_header = true;
+        let mut edit = Edit::of(line);
+        match object.raw("version") {
+            None => self.shape = Shape::Linear,
+            Some("3") => {}
+            Some(_) => edit.replace(object.raw("version"), &VERSION.to_string()),
         }
-        if !matches!(version, Some("2" | "3" | "4")) && object.raw("version").is_none() {
-            self.shape = Shape::Linear;
+        if object.raw("version").is_none() {
+            edit.add("version", &VERSION.to_string());
         }
-        let mut header = parse(line);
-        header.insert("version".to_owned(), VERSION.into());
         if object.text("id").is_none() {
-            header.insert("id".to_owned(), self.id().into());
+            edit.set(object, "id", &quoted(&self.id()));
         }
-        self.put_value(&header)?;
-        self.header = Some(header);
-        Ok(())
+        self.put(&edit.done())
     }
 
     /// A header for a session that has none, of what is known of it.
     fn make_header(&mut self, first: &Object<'_>) -> Result<()> {
+        self.has_header = true;
         let is_linear = !first.has("id") && !first.has("parentId");
         self.shape = if is_linear { Shape::Linear } else { Shape::Tree };
-        let mut header = Map::new();
-        header.insert("type".to_owned(), "session".into());
-        header.insert("version".to_owned(), VERSION.into());
-        header.insert("id".to_owned(), self.id().into());
         let time = first.text("timestamp").unwrap_or_else(|| "1970-01-01T00:00:00.000Z".to_owned());
-        header.insert("timestamp".to_owned(), time.into());
-        header.insert(
-            "cwd".to_owned(),
-            self.known.cwd.clone().unwrap_or_else(|| "/".to_owned()).into(),
-        );
-        self.put_value(&header)?;
-        self.header = Some(header);
-        Ok(())
+        let cwd = self.known.cwd.as_deref().unwrap_or("/");
+        let header = json!({
+            "type": "session", "version": VERSION, "id": self.id(), "timestamp": time, "cwd": cwd,
+        });
+        self.put(header.to_string().as_bytes())
     }
 
     fn id(&self) -> String {
@@ -193,42 +186,36 @@ impl<'a> Cleaner<'a> {
         if !is_circle && !was_hook {
             return self.put(line);
         }
-        let mut entry = parse(line);
+        let mut edit = Edit::of(line);
         if is_circle {
             self.damages.add(Oddity::Circle, self.line);
-            entry.insert("parentId".to_owned(), Value::Null);
+            edit.replace(object.raw("parentId"), "null");
         }
-        rename_hook(&mut entry);
-        self.put_value(&entry)
+        rename_hook(&mut edit, object);
+        self.put(&edit.done())
     }
 
     /// An entry of version 1: it follows the one before, and gets an id.
-    fn linear(&mut self, line: &[u8], kind: &str) -> Result<()> {
-        let mut entry = parse(line);
-        let id = format!("{:08x}", self.made.len() + 1);
-        let parent = self.made.last().cloned().map_or(Value::Null, Value::String);
-        if kind == "compaction" {
-            self.keep_index(&mut entry);
+    fn linear(&mut self, line: &[u8], object: &Object<'_>, kind: &str) -> Result<()> {
+        let mut edit = Edit::of(line);
+        if kind == "compaction"
+            && let Some(kept) = self.kept(object)
+        {
+            edit.set(object, "firstKeptEntryId", &quoted(kept));
         }
-        rename_hook(&mut entry);
-        entry.insert("id".to_owned(), id.clone().into());
-        entry.insert("parentId".to_owned(), parent);
+        rename_hook(&mut edit, object);
+        let id = format!("{:08x}", self.made.len() + 1);
+        edit.set(object, "id", &quoted(&id));
+        let parent = self.made.last().map_or("null".to_owned(), |parent| quoted(parent));
+        edit.set(object, "parentId", &parent);
         self.made.push(id);
-        self.put_value(&entry)
+        self.put(&edit.done())
     }
 
     /// Version 1 told the first kept entry by its place in the file, the header being the first.
-    fn keep_index(&self, entry: &mut Map<String, Value>) {
-        let index = entry.shift_remove("firstKeptEntryIndex").and_then(|index| index.as_u64());
-        let at = index.and_then(|index| usize::try_from(index).ok()?.checked_sub(1));
-        if let Some(id) = at.and_then(|at| self.made.get(at)) {
-            entry.insert("firstKeptEntryId".to_owned(), id.clone().into());
-        }
-    }
-
-    fn put_value(&mut self, value: &Map<String, Value>) -> Result<()> {
-        let text = serde_json::to_vec(value).unwrap_or_default();
-        self.put(&text)
+    fn kept(&self, compaction: &Object<'_>) -> Option<&str> {
+        let index: usize = compaction.raw("firstKeptEntryIndex")?.parse().ok()?;
+        self.made.get(index.checked_sub(1)?).map(String::as_str)
     }
 
     fn put(&mut self, line: &[u8]) -> Result<()> {
@@ -257,16 +244,17 @@ fn left_out(line: &[u8]) -> Oddity {
     }
 }
 
-fn parse(line: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(line).unwrap_or_default()
+/// Before version 3 the messages of extensions had another role.
+fn rename_hook(edit: &mut Edit<'_>, entry: &Object<'_>) {
+    if let Some(message) = entry.object("message")
+        && message.text("role").as_deref() == Some("hookMessage")
+    {
+        edit.replace(message.raw("role"), &quoted("custom"));
+    }
 }
 
-fn rename_hook(entry: &mut Map<String, Value>) {
-    if let Some(Value::Object(message)) = entry.get_mut("message")
-        && message.get("role").is_some_and(|role| role == "hookMessage")
-    {
-        message.insert("role".to_owned(), "custom".into());
-    }
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 /// The parents of the entries, as hashes: an entry must not come from itself.

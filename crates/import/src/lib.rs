@@ -27,6 +27,7 @@ mod control;
 mod copy;
 mod damage;
 mod discover;
+mod edit;
 mod error;
 mod export;
 mod fingerprint;
