@@ -85,6 +85,8 @@ struct Cleaner<'a> {
     fallback_id: String,
     line: u64,
     has_header: bool,
+    /// How many lines of the session come before its first entry.
+    header_lines: usize,
     shape: Shape,
     /// The ids that were made for entries of version 1, by their place in the file.
     made: Vec<String>,
@@ -101,6 +103,7 @@ impl<'a> Cleaner<'a> {
             fallback_id: reader.name().id().to_owned(),
             line: 0,
             has_header: false,
+            header_lines: 1,
             shape: Shape::Tree,
             made: Vec::new(),
             parents: Parents::default(),
@@ -140,13 +143,12 @@ impl<'a> Cleaner<'a> {
         }
         self.has_header = true;
         let mut edit = Edit::of(line);
-        match object.raw("version") {
-            None => self.shape = Shape::Linear,
-            Some("3") => {}
-            Some(_) => edit.replace(object.raw("version"), &VERSION.to_string()),
+        let version = object.raw("version");
+        if matches!(version, None | Some("1")) {
+            self.shape = Shape::Linear;
         }
-        if object.raw("version").is_none() {
-            edit.add("version", &VERSION.to_string());
+        if version != Some("3") {
+            edit.set(object, "version", &VERSION.to_string());
         }
         if object.text("id").is_none() {
             edit.set(object, "id", &quoted(&self.id()));
@@ -157,6 +159,7 @@ impl<'a> Cleaner<'a> {
     /// A header for a session that has none, of what is known of it.
     fn make_header(&mut self, first: &Object<'_>) -> Result<()> {
         self.has_header = true;
+        self.header_lines = 0;
         let is_linear = !first.has("id") && !first.has("parentId");
         self.shape = if is_linear { Shape::Linear } else { Shape::Tree };
         let time = first.text("timestamp").unwrap_or_else(|| "1970-01-01T00:00:00.000Z".to_owned());
@@ -212,10 +215,10 @@ impl<'a> Cleaner<'a> {
         self.put(&edit.done())
     }
 
-    /// Version 1 told the first kept entry by its place in the file, the header being the first.
+    /// Version 1 told the first kept entry by its place in the file, the header included.
     fn kept(&self, compaction: &Object<'_>) -> Option<&str> {
         let index: usize = compaction.raw("firstKeptEntryIndex")?.parse().ok()?;
-        self.made.get(index.checked_sub(1)?).map(String::as_str)
+        self.made.get(index.checked_sub(self.header_lines)?).map(String::as_str)
     }
 
     fn put(&mut self, line: &[u8]) -> Result<()> {
