@@ -261,7 +261,7 @@ fn a_disk_that_fills_up_half_way_leaves_whole_journals_and_the_next_run_goes_on(
         assert_eq!(line["code"], "no-space", "{line}");
     }
     for line in said.json().iter().filter(|line| line["outcome"] == "imported") {
-        let source = fs::read(line["source"].as_str().expect("text")).expect("reads");
+        let source = fs::read(bench.path(line["source"].as_str().expect("text"))).expect("reads");
         let session = line["session"].as_str().expect("text");
         assert!(bench.done(&["export", session]).bytes == source, "{line}");
     }
@@ -291,6 +291,7 @@ fn an_import_beside_a_writer_converges_with_a_second_run() {
             std::io::Write::write_all(&mut file, format!("{{\"n\":{n}}}\n").as_bytes())
                 .expect("writes");
             n += 1;
+            std::thread::sleep(Duration::from_millis(1));
         }
     });
     for _ in 0..5 {

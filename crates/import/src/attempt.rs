@@ -4,7 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use session_journal::{ErrorKind, Journal, Sequence, SessionName};
+use session_journal::{ErrorKind, Generation, Journal, LocalHost, Sequence, SessionName, info};
 
 use crate::attributes::Attributes;
 use crate::batch::foreign;
@@ -435,12 +435,29 @@ fn shell_word(text: &str) -> String {
 /// Closes a new session; takes it back where the source could not be read to its end.
 fn settled<T>(journal: Journal, filled: Result<T>) -> Result<T> {
     let cleaned = match &filled {
-        Err(error) if !error.is_interrupted() => journal.delete(),
-        _ => journal.close(),
+        Err(error) if !error.is_interrupted() => take_back(journal),
+        _ => journal.close().map_err(Error::from),
     };
     let filled = filled?;
     cleaned?;
     Ok(filled)
+}
+
+/// Deletes a journal that this import made. A full disk has no room for the seal of a deletion; then
+/// the name is removed without one. Nobody else was acknowledged anything in it: the generation is
+/// still the first, which is ours.
+fn take_back(journal: Journal) -> Result<()> {
+    let (id, path) = (journal.id(), journal.path().to_owned());
+    match journal.delete() {
+        Err(error) if error.kind() == ErrorKind::NoSpace => {
+            let now = info(&path, &LocalHost)?;
+            if now.id == id && now.generation == Generation::new(1) {
+                std::fs::remove_file(&path).map_err(|e| Error::io(&path, "remove it", e))?;
+            }
+            Ok(())
+        }
+        deleted => Ok(deleted?),
+    }
 }
 
 /// Whether a session is in use; its owner has the say.
