@@ -103,28 +103,36 @@ impl Attempt<'_> {
 
     /// A file that is kept whole: a record for each version, in one session.
     fn run_whole(&self) -> Result<Option<SourceReport>> {
-        let Candidates { stored, mut reasons, free } = self.candidates()?;
         let bytes = whole::read(self.original, self.limit(), &self.import.control)?;
+        let mut report = self.keep_whole(&bytes)?;
+        if let Some(report) = &mut report {
+            report.warnings.extend(whole::registry_warnings(self.original, &bytes));
+        }
+        Ok(report)
+    }
+
+    fn keep_whole(&self, bytes: &[u8]) -> Result<Option<SourceReport>> {
+        let Candidates { stored, mut reasons, free } = self.candidates()?;
         let format = self.format(None)?;
-        let receipt = whole::receipt(self.original, format, &bytes);
-        let facts = whole::learn(format, &bytes);
+        let receipt = whole::receipt(self.original, format, bytes);
+        let facts = whole::learn(format, bytes);
         let mine = stored.iter().find(|one| one.is_from(self.original));
         for one in stored.iter().filter(|one| mine.is_none_or(|mine| mine.name == one.name)) {
             match one.judge_whole(self.original, &receipt) {
                 whole::Verdict::Same(receipt) => return self.unchanged(one, &receipt).map(Some),
-                whole::Verdict::Older(place) => return self.replace(one, receipt, &bytes, &place),
+                whole::Verdict::Older(place) => return self.replace(one, receipt, bytes, &place),
                 whole::Verdict::Other(why) => reasons.push(format!("session {}: {why}", one.name)),
             }
         }
         if self.import.options.dry_run {
-            let copied = whole::copied(receipt, facts, &bytes);
+            let copied = whole::copied(receipt, facts, bytes);
             return Ok(Some(self.created(&free, copied, reasons)));
         }
         let Some(mut journal) = self.make(&free)? else { return Ok(None) };
         let attributes = self.attributes(format, &facts, None);
-        let stored = whole::store(&mut journal, receipt, &bytes, Some((1, &attributes)));
+        let stored = whole::store(&mut journal, receipt, bytes, Some((1, &attributes)));
         let receipt = settled(journal, stored)?;
-        let mut report = self.created(&free, whole::copied(receipt, facts, &bytes), reasons);
+        let mut report = self.created(&free, whole::copied(receipt, facts, bytes), reasons);
         report.attributes = Some(attributes);
         Ok(Some(report))
     }

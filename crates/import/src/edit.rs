@@ -56,9 +56,9 @@ impl<'a> Edit<'a> {
         if let Some(end) = line.iter().rposition(|byte| *byte == b'}') {
             let rest = line.split_off(end);
             let is_empty = line.trim_ascii_end().ends_with(b"{");
-            line.extend_from_slice(
-                self.added[usize::from(is_empty && !self.added.is_empty())..].as_bytes(),
-            );
+            let added = self.added.as_bytes();
+            let first_comma = if is_empty { b"," } else { &b""[..] };
+            line.extend_from_slice(added.strip_prefix(first_comma).unwrap_or(added));
             line.extend_from_slice(&rest);
         }
         line

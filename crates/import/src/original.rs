@@ -163,8 +163,10 @@ impl Original {
         or(&facts.model, &mut attributes.model);
         or(&facts.cwd, &mut attributes.cwd);
         self.overlay(&mut attributes);
+        // A run that reads no lines knows the id from the one before.
+        let facts = Facts { header_id: attributes.header_id.clone(), ..facts.clone() };
         let describe = |format, attributes: &mut Attributes| {
-            source_of(format).describe(&self.place, facts, registries, attributes);
+            source_of(format).describe(&self.place, &facts, registries, attributes);
         };
         describe(format, &mut attributes);
         // An empty transcript, or a binding, does not say whose it is; its folder does.

@@ -14,11 +14,15 @@ use crate::lines;
 use crate::object::Object;
 use crate::original::Original;
 use crate::receipt::Receipt;
-use crate::sources::{Facts, source_of};
+use crate::role::Role;
+use crate::sources::{Facts, Registry, source_of};
 use crate::stored::Stored;
 
 /// How much is read between two looks at whether to stop.
 const CHUNK_BYTES: u64 = 1 << 20;
+
+/// How many entries a warning names.
+const NAMED_MAX: usize = 8;
 
 /// What a session is to a file.
 pub(crate) enum Verdict {
@@ -70,6 +74,30 @@ pub(crate) fn learn(format: Format, bytes: &[u8]) -> Facts {
         source_of(format).learn(&object, &mut facts);
     }
     facts
+}
+
+/// What is worth knowing about a registry: whether it can be read, and which of its files are there.
+pub(crate) fn registry_warnings(original: &Original, bytes: &[u8]) -> Vec<String> {
+    if original.role() != Role::Registry {
+        return Vec::new();
+    }
+    let Some(registry) = Registry::parse(bytes) else {
+        let what = "is no JSON object; its sessions are imported without what it would tell";
+        return vec![what.to_owned()];
+    };
+    let is_missing = |file: &String| !original.place().with_file_name(file).exists();
+    let missing = registry.files().filter(|(_, file)| is_missing(file));
+    let mut named: Vec<_> = missing.map(|(key, file)| format!("{key} ({file})")).collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let count = named.len();
+    named.truncate(NAMED_MAX);
+    let more = if count > NAMED_MAX { ", …" } else { "" };
+    vec![format!(
+        "{count} of its entries name files that are not there: {}{more}",
+        named.join(", ")
+    )]
 }
 
 /// Appends a version and its receipt, both or neither.

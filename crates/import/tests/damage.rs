@@ -4,14 +4,18 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 use session_journal_import::{Outcome, SourceReport};
 use support::{Bench, fixtures_folder};
 
+/// What is odd, and on which lines.
+type Odd = &'static [(&'static str, &'static [u64])];
+
 /// Per file: what is odd, and on which lines; worked out from the manifest, not by this program.
 /// Files that are not here have nothing odd.
-const EXPECTED: [(&str, &[(&str, &[u64])]); 29] = [
+const EXPECTED: [(&str, Odd); 29] = [
     ("bom/utf8.jsonl", &[("byte-order-mark", &[1])]),
     ("duplicate/header-twice.jsonl", &[("header-again", &[2])]),
     ("duplicate/id-reused.jsonl", &[("id-again", &[7]), ("parent-missing", &[8])]),
@@ -63,12 +67,12 @@ fn every_damage_is_named_with_its_lines() {
     let bench = Bench::new();
     for file in files() {
         let name = file["path"].as_str().expect("text");
-        if !name.ends_with(".jsonl") {
+        if Path::new(name).extension() != Some("jsonl".as_ref()) {
             continue;
         }
         let report = bench.import().run_file(&fixtures_folder("damaged").join(name));
         assert!(report.error.is_none(), "{report:?}");
-        let torn: &[(&str, &[u64])] = &[("torn", &[6])];
+        let torn: Odd = &[("torn", &[6])];
         let within_a_character = name.starts_with("torn-tail/in-utf8");
         let expected =
             if within_a_character { torn } else { expected.get(name).copied().unwrap_or(&[]) };
@@ -127,6 +131,19 @@ fn what_survived_the_damage_is_there() {
             }
         }
     }
+}
+
+#[test]
+fn a_registry_names_the_files_that_are_not_there() {
+    let bench = Bench::new();
+    let mut told = Vec::new();
+    let folder = fixtures_folder("damaged/folder");
+    bench.import().run(&[folder], &mut |report| told.extend(report.warnings.clone()));
+    let [told] = &told[..] else { panic!("one warning: {told:?}") };
+    assert!(told.starts_with("1 of its entries name files that are not there: agent:"), "{told}");
+    let path = bench.write("x/sessions.json", "[]");
+    let report = bench.run(&path, Outcome::Imported);
+    assert!(report.warnings[0].contains("no JSON object"), "{:?}", report.warnings);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! OpenClaw's database: its sessions as lines, read beside whoever has it open, and without a trace.
+//! `OpenClaw`'s database: its sessions as lines, read beside whoever has it open, and without a trace.
 
 mod support;
 
@@ -287,8 +287,9 @@ fn a_log_without_its_index_is_read_from_a_private_copy() {
     let before = contents(folder);
     let mut warnings = Vec::new();
     let import = bench.import();
-    let summary =
-        import.run(&[database.clone()], &mut |report| warnings.extend(report.warnings.clone()));
+    let summary = import.run(std::slice::from_ref(&database), &mut |report| {
+        warnings.extend(report.warnings.clone());
+    });
     assert_eq!((summary.imported, summary.failed), (2, 0));
     assert!(last_line(&bench).contains("live-0"));
     let is_told = |warning: &String| warning.contains("private copy");

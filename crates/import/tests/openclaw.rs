@@ -1,4 +1,4 @@
-//! OpenClaw's folder whole: every file in exactly one outcome, and what is known of each session.
+//! `OpenClaw`'s folder whole: every file in exactly one outcome, and what is known of each session.
 
 mod support;
 
@@ -40,7 +40,7 @@ fn every_file_has_one_outcome_and_the_tree_comes_back() {
     assert_eq!(summary.verified, 18);
     assert!(summary.is_balanced());
     let skipped = lines.iter().find(|line| line.outcome == Outcome::Skipped).expect("one");
-    assert!(skipped.file.ends_with(".lock"), "{skipped:?}");
+    assert_eq!(Path::new(&skipped.file).extension(), Some("lock".as_ref()), "{skipped:?}");
     let (_, summary) = bench.run_all(std::slice::from_ref(&root));
     assert_eq!((summary.unchanged, summary.added_bytes), (18, 0));
 

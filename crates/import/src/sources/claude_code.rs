@@ -74,8 +74,9 @@ impl Source for ClaudeCode {
         // Older releases had them beside the session.
         if is_agent || file.starts_with("agent-") {
             let above = names.iter().rev().nth(1).filter(|_| is_agent).cloned();
-            let id = above.or_else(|| facts.header_id.clone());
-            attributes.relate(Lineage { id, ..Lineage::new(Relation::ChildOf) });
+            if let Some(id) = above.or_else(|| facts.header_id.clone()) {
+                attributes.relate(Lineage { id: Some(id), ..Lineage::new(Relation::ChildOf) });
+            }
         }
     }
 }
