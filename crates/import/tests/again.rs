@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use session_journal::{AppendOptions, Journal, NewRecord, Options, SessionName};
-use session_journal_import::{Outcome, RECEIPT_KIND, Receipt};
+use session_journal_import::{Attributes, Outcome, RECEIPT_KIND, Receipt};
 use support::{Bench, SourceLine, grow, open};
 
 const HEADER: &str = "{\"type\":\"session\",\"id\":\"s\"}\n";
@@ -285,4 +285,63 @@ fn a_dry_run_decides_and_writes_nothing() {
     let report = bench.run(&path, Outcome::Extended);
     assert_eq!((report.records, report.added_records), (3, 1));
     assert!(fs::read(bench.journal("a")).expect("reads") == before);
+}
+
+/// It was called unchanged, because an older receipt knew these bytes; its session gave back more.
+#[test]
+fn a_source_that_is_cut_back_to_what_it_once_was_is_a_new_session() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{\"n\":1}\n");
+    bench.run(&path, Outcome::Imported);
+    grow(&path, "{\"n\":2}\n");
+    bench.run(&path, Outcome::Extended);
+    bench.write("a.jsonl", "{\"n\":1}\n");
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.as_ref().map(ToString::to_string).as_deref(), Some("a~2"));
+    assert_eq!(bench.export_of(&report), b"{\"n\":1}\n");
+    assert!(report.reason.contains("rewritten since it became session a"), "{}", report.reason);
+    bench.run(&path, Outcome::Unchanged);
+}
+
+/// The second one was called unchanged, and only the first came back on export.
+#[test]
+fn two_files_with_one_name_and_the_same_bytes_both_arrive() {
+    let bench = Bench::new();
+    let files = [bench.write("x/a.jsonl", HEADER), bench.write("y/a.jsonl", HEADER)];
+    let (lines, summary) = bench.run_all(&files);
+    assert_eq!((summary.imported, lines[1].session.as_deref()), (2, Some("a~2")));
+    let (lines, summary) = bench.run_all(&files);
+    assert_eq!((summary.unchanged, lines[1].session.as_deref()), (2, Some("a~2")));
+}
+
+#[test]
+fn the_new_place_of_a_moved_source_is_known() {
+    let bench = Bench::new();
+    let path = bench.write("x/a.jsonl", HEADER);
+    bench.run(&path, Outcome::Imported);
+    let moved = bench.path("y/a.jsonl");
+    fs::create_dir(bench.path("y")).expect("makes a folder");
+    fs::rename(&path, &moved).expect("moves");
+    bench.run(&moved, Outcome::Unchanged);
+    let known = Attributes::of(&bench.reader("a")).expect("reads").expect("has attributes");
+    assert!(known.source.ends_with("y/a.jsonl"), "{}", known.source);
+    // Now the old place is taken by a copy: it is another session.
+    bench.write("x/a.jsonl", HEADER);
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("a~2"));
+}
+
+/// Attributes are looked up by their number, however many there are.
+#[test]
+fn the_newest_of_many_attributes_counts() {
+    let bench = Bench::new();
+    let path = bench.write("agents/main/sessions/a.jsonl", HEADER);
+    for n in 1..=20 {
+        let registry = format!("{{\"k\":{{\"sessionId\":\"a\",\"totalTokens\":{n}}}}}");
+        bench.write("agents/main/sessions/sessions.json", registry);
+        assert!(bench.import().run_file(&path).error.is_none());
+        let known = Attributes::of(&bench.reader("main/a")).expect("reads").expect("is there");
+        assert_eq!(known.counters["totalTokens"].as_u64(), Some(n));
+    }
+    assert_eq!(bench.export("main/a"), HEADER.as_bytes());
 }
