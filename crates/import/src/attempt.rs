@@ -165,8 +165,13 @@ impl Attempt<'_> {
             receipt
         };
         let copied = whole::copied(receipt, facts, bytes);
-        let reason = "the file was written anew; its session has the older ones too";
-        let mut report = self.copied(Outcome::Extended, &stored.name, copied).because(reason);
+        let mut report = if stored.is_blank() {
+            // An import was killed before the first version.
+            self.created(&stored.name, copied, Vec::new())
+        } else {
+            let reason = "the file was written anew; its session has the older ones too";
+            self.copied(Outcome::Extended, &stored.name, copied).because(reason)
+        };
         report.attributes = Some(attributes);
         Ok(Some(report))
     }
@@ -302,6 +307,7 @@ impl Attempt<'_> {
         };
         let format = self.format(stored.format())?;
         let was_cut = loose.records > 0;
+        let start = Start { facts: stored.facts(format, &loose)?, ..start };
         let (copied, attributes) = if self.import.options.dry_run {
             let (start, _) = self.take_up(start, loose, format);
             let copied = self.copy(format, start, None)?;
@@ -339,7 +345,7 @@ impl Attempt<'_> {
         let (mut start, receipt) = self.take_up(start, loose, format);
         if let Some(receipt) = receipt {
             let is_all = start.place.offset == bytes;
-            let (number, attributes) = self.next_attributes(stored, format, &Facts::default());
+            let (number, attributes) = self.next_attributes(stored, format, &start.facts);
             let number = number.filter(|_| is_all).map(|number| (number, &attributes));
             start.previous = sign(journal, &receipt, number)?;
             if is_all {
@@ -371,7 +377,7 @@ impl Attempt<'_> {
         let receipt = Receipt {
             records: next.records,
             opaque: next.opaque,
-            header_id: next.header_id.clone(),
+            header_id: next.header_id.clone().or_else(|| next.facts.header_id.clone()),
             first_seq: loose.first.map(Sequence::get),
             last_seq: loose.last.map(Sequence::get),
             unterminated: open.map(Sequence::get),

@@ -32,6 +32,8 @@ pub(crate) struct Start {
     pub(crate) previous: Option<Sequence>,
     /// The id that the source stated.
     pub(crate) header_id: Option<String>,
+    /// What the lines say that are stored and were never signed for.
+    pub(crate) facts: Facts,
 }
 
 /// What a copy did.
@@ -83,6 +85,7 @@ pub(crate) fn copy(
     }
     let lines_before = start.lines.saturating_sub(u64::from(open.is_some()));
     let mut mapper = Mapper::new(source_of(format), original.role(), lines_before);
+    mapper.facts = start.facts;
     let (mut is_terminated, mut payload) = (true, 0);
     loop {
         control.check(original.path())?;

@@ -95,7 +95,7 @@ impl Import {
     /// Looks for the sources that these paths mean: files, and the session files of folders.
     #[must_use]
     pub fn plan(&self, paths: &[PathBuf]) -> Plan {
-        Plan::of(discover(paths), &self.folder)
+        Plan::of(discover(paths, Some(&self.folder)), &self.folder)
     }
 
     /// Imports files, and the session files of folders; see [`run_plan`](Self::run_plan).

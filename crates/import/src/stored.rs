@@ -9,10 +9,13 @@ use crate::attributes::{Attributes, Standing};
 use crate::copy::Start;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::format::Format;
 use crate::lines::{LineError, Place};
 use crate::mapper::OPAQUE;
+use crate::object::Object;
 use crate::original::{Original, is_there};
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
+use crate::sources::{Facts, source_of};
 
 /// A session that has the name of a source.
 pub(crate) struct Stored {
@@ -101,7 +104,7 @@ impl Stored {
     }
 
     /// The format of its last import.
-    pub(crate) fn format(&self) -> Option<crate::format::Format> {
+    pub(crate) fn format(&self) -> Option<Format> {
         self.receipts.last().and_then(|(_, receipt)| receipt.format())
     }
 
@@ -173,7 +176,26 @@ impl Stored {
             open: receipt.unterminated.map(Sequence::new),
             previous: Some(*sequence),
             header_id: receipt.header_id.clone(),
+            facts: Facts::default(),
         })
+    }
+
+    /// What the lines say about the session that an import left without a receipt.
+    pub(crate) fn facts(&self, format: Format, loose: &Loose) -> Result<Facts> {
+        let (mut facts, Some((first, last))) = (Facts::default(), loose.first.zip(loose.last))
+        else {
+            return Ok(Facts::default());
+        };
+        for record in self.reader.records_from(first)? {
+            let record = record?;
+            if record.sequence > last {
+                break;
+            }
+            if let Some(line) = Object::parse(&record.payload).filter(|_| is_line(&record)) {
+                source_of(format).learn(&line, &mut facts);
+            }
+        }
+        Ok(facts)
     }
 
     /// Compares the records behind the last receipt with the source. `None` where they are not all

@@ -154,6 +154,60 @@ fn an_import_killed_before_its_first_line_is_taken_up() {
     }
 }
 
+/// Its header was stored, and read by nobody any more.
+#[test]
+fn what_the_lines_of_a_killed_import_say_is_known() {
+    let bench = Bench::new();
+    let header = HEADER.trim_end();
+    for (n, source) in [HEADER.to_owned(), format!("{HEADER}{MESSAGE}")].iter().enumerate() {
+        let bench = if n == 0 { &bench } else { &Bench::new() };
+        let path = bench.write("a.jsonl", source);
+        killed_after(bench, &[header]);
+        bench.run(&path, Outcome::Extended);
+        let known = Attributes::of(&bench.reader("a")).expect("reads").expect("has attributes");
+        assert_eq!(known.header_id.as_deref(), Some("s"));
+        let last = receipts(bench, "a").pop().expect("a receipt");
+        assert_eq!(last.header_id.as_deref(), Some("s"));
+    }
+}
+
+#[test]
+fn a_file_kept_whole_whose_import_was_killed_is_taken_up() {
+    let bench = Bench::new();
+    let path = bench.write("in/sessions.json", "{}");
+    fs::create_dir_all(bench.store()).expect("makes the store");
+    let name = SessionName::new(None, "sessions.json").expect("a name");
+    let journal = bench.journal("sessions.json");
+    drop(Journal::create(&journal, &name, &Options::default()).expect("creates"));
+    bench.run(&path, Outcome::Imported);
+    assert_eq!(bench.export("sessions.json"), b"{}");
+    bench.run(&path, Outcome::Unchanged);
+}
+
+#[test]
+fn verifying_looks_at_what_was_imported_and_at_nothing_else() {
+    let mut bench = Bench::new();
+    bench.options.verify = true;
+    let path = bench.write("a.jsonl", "{\"a\":");
+    bench.run(&path, Outcome::Imported);
+    bench.append("a", "mine");
+    grow(&path, "1}\n");
+    assert_eq!(bench.run(&path, Outcome::Extended).verified, Some(true));
+    assert_eq!(bench.run(&path, Outcome::Unchanged).verified, Some(true));
+}
+
+#[test]
+fn the_store_is_no_source() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", HEADER);
+    for _ in 0..3 {
+        let (lines, summary) = bench.run_all(&[bench.path("")]);
+        let is_journal = |line: &SourceLine| line.file.contains(".journal");
+        assert!(!lines.iter().any(is_journal), "{lines:?}");
+        assert_eq!(summary.imported + summary.unchanged, 1);
+    }
+}
+
 #[test]
 fn a_killed_extension_is_taken_up() {
     let bench = Bench::new();

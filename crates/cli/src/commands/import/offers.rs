@@ -7,7 +7,7 @@ use session_journal::ErrorKind;
 use session_journal_import::{Offer, offers};
 
 use crate::context::Context;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, note};
 use crate::text::{Align, count, printable, size, table};
 
 /// What is to be done.
