@@ -67,6 +67,8 @@ pub use receipt::{RECEIPT_KIND, Receipt, TOOL_KIND_PREFIX};
 pub use report::{Outcome, SourceReport, Summary};
 pub use role::{Role, Shape};
 pub use rollback::{RolledBack, roll_back};
-pub use sources::{Facts, Find, Mapped, Opened, Part, Registries, Registry, Source, source_of};
+pub use sources::{
+    Copies, Facts, Find, Mapped, Opened, Part, Registries, Registry, Source, source_of,
+};
 pub use space::Space;
 pub use tree::{Leaf, Tree};

@@ -30,9 +30,9 @@ pub(crate) struct Stored {
 /// What a session is to a source.
 pub(crate) enum Verdict {
     /// It holds exactly these bytes.
-    Same(Receipt),
+    Same(Box<Receipt>),
     /// It holds the beginning of them.
-    Beginning(Start, Loose),
+    Beginning(Box<(Start, Loose)>),
     /// It holds something else; why.
     Other(String),
 }
@@ -134,7 +134,7 @@ impl Stored {
             if let Some(other) = self.another(original) {
                 return Ok(Verdict::Other(other));
             }
-            return Ok(Verdict::Same(receipt.clone()));
+            return Ok(Verdict::Same(Box::new(receipt.clone())));
         }
         if self.receipts.last().is_some_and(|(_, receipt)| receipt.whole) {
             return Ok(Verdict::Other("holds a file that was kept whole".to_owned()));
@@ -144,12 +144,12 @@ impl Stored {
             Err(why) => return Ok(Verdict::Other(why)),
         };
         match self.loose(original, &start, limit) {
-            Ok(Some(loose)) => Ok(Verdict::Beginning(start, loose)),
+            Ok(Some(loose)) => Ok(Verdict::Beginning(Box::new((start, loose)))),
             Ok(None) if start.previous.is_none() => {
                 Ok(Verdict::Other("holds records that did not come from this source".to_owned()))
             }
             // Somebody else's records stand behind the import.
-            Ok(None) => Ok(Verdict::Beginning(start, Loose::default())),
+            Ok(None) => Ok(Verdict::Beginning(Box::new((start, Loose::default())))),
             Err(Error::Journal(error)) => unusable(&self.path, error).map(Verdict::Other),
             Err(error) => Err(error),
         }

@@ -8,12 +8,14 @@
 //! | a log alone: copied or restored | as a private copy of both files |
 //! | a rollback journal: a writer was killed, or is at it | as a private copy of both, rolled back |
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OpenFlags};
@@ -27,6 +29,26 @@ const ROLLBACK: &str = "-journal";
 /// How long to wait for a writer that holds the database for itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Private copies of databases, one each for as long as it is imported from.
+#[derive(Debug, Default)]
+pub struct Copies(Mutex<HashMap<PathBuf, (Stamp, Arc<TempDir>)>>);
+
+impl Copies {
+    /// The copy of a database that is as it was when this stamp was taken.
+    fn of(&self, path: &Path, stamp: Stamp) -> std::io::Result<Arc<TempDir>> {
+        // Others wait: it would be the same copy.
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, copy)) = copies.get(path)
+            && *known == stamp
+        {
+            return Ok(Arc::clone(copy));
+        }
+        let copy = Arc::new(private_copy(path)?);
+        copies.insert(path.to_owned(), (stamp, Arc::clone(&copy)));
+        Ok(copy)
+    }
+}
+
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -36,7 +58,7 @@ pub(super) struct Database {
     path: PathBuf,
     /// What the file was, where it was opened as one that does not change.
     frozen: Option<Stamp>,
-    _copy: Option<TempDir>,
+    _copy: Option<Arc<TempDir>>,
 }
 
 /// What shows that a database was not written to. Looked at without opening the file: to close it
@@ -49,7 +71,7 @@ struct Stamp {
 }
 
 impl Database {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, copies: &Copies) -> Result<Self> {
         let fail = |error| Error::file(path, Problem::Database(error));
         let (has_log, has_rollback) = (bytes(path, "-wal") > 0, bytes(path, ROLLBACK) > 0);
         if !has_log && !has_rollback {
@@ -64,7 +86,7 @@ impl Database {
             return Ok(Self::new(path, connection, None, None, Vec::new()));
         }
         let stamp = Stamp::of(path).map_err(|error| Error::io(path, "look at it", error))?;
-        let copy = private_copy(path).map_err(|error| Error::io(path, "copy it", error))?;
+        let copy = copies.of(path, stamp).map_err(|error| Error::io(path, "copy it", error))?;
         let inside = copy.path().join(path.file_name().unwrap_or_default());
         // The copy is ours: SQLite may roll it back, and make its index there.
         let connection = connect(&inside, "mode=rw").map_err(fail)?;
@@ -81,7 +103,7 @@ impl Database {
         path: &Path,
         connection: Connection,
         frozen: Option<Stamp>,
-        copy: Option<TempDir>,
+        copy: Option<Arc<TempDir>>,
         warnings: Vec<String>,
     ) -> Self {
         Self { connection, warnings, path: path.to_owned(), frozen, _copy: copy }
