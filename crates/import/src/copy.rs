@@ -121,7 +121,9 @@ pub(crate) fn copy(
         ..blank(original, format, lines.place())
     };
     let damage = mapper.damages.into_all();
-    let mut warnings: Vec<_> = damage.iter().map(ToString::to_string).collect();
+    let kept = |damage: &Damage| if damage.what.is_opaque() { ", kept as it is" } else { "" };
+    let mut warnings: Vec<_> =
+        damage.iter().map(|damage| format!("{damage}{}", kept(damage))).collect();
     if !is_terminated {
         warnings.push("the last line has no line feed".to_owned());
     }
