@@ -5,7 +5,14 @@
 //! they were. Kind, key, parent and time are read from the line where its format has them, and are
 //! only an index to it. A receipt behind the records says which bytes they came from, so that an
 //! import can be run again at any time: it does nothing, or goes on where the last one stopped.
-//! [`Export`] gives the source back.
+//! [`Export`] gives the source back, [`Tree`] all of them under their names.
+//!
+//! What is known of a session beside its lines (its key, model and counters, and where it comes
+//! from) is kept beside the receipt: see [`Attributes`] and [`Catalogue`]. A file that is no lines
+//! is kept whole, a record for each of its versions.
+//!
+//! Each program that writes sessions is a [`Source`]: it finds its files, identifies its lines,
+//! reads what holds several sessions, and maps what a line says.
 //!
 //! ```no_run
 //! use session_journal_import::{Import, ImportOptions};

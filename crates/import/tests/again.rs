@@ -399,3 +399,22 @@ fn the_newest_of_many_attributes_counts() {
     }
     assert_eq!(bench.export("main/a"), HEADER.as_bytes());
 }
+
+/// Behind damage a key may hide; every import of that source failed.
+#[test]
+fn a_session_that_was_damaged_meanwhile_is_no_reason_to_fail() {
+    let mut bench = Bench::new();
+    let path = bench.write("a.jsonl", format!("{HEADER}{MESSAGE}{{\"hit\":\"here\"}}\n{MESSAGE}"));
+    bench.run(&path, Outcome::Imported);
+    let journal = bench.journal("a");
+    let mut bytes = fs::read(&journal).expect("reads");
+    let at = bytes.windows(4).position(|four| four == b"here").expect("is there");
+    bytes[at] ^= 1;
+    fs::write(&journal, bytes).expect("writes");
+    bench.run(&path, Outcome::Unchanged);
+    let known = Attributes::of(&bench.reader("a")).expect("reads").expect("is known");
+    assert_eq!(known.header_id.as_deref(), Some("s"));
+    bench.options.verify = true;
+    let report = bench.run(&path, Outcome::Failed);
+    assert_eq!(report.error.expect("an error").code(), "corrupt");
+}
