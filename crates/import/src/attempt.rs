@@ -41,8 +41,23 @@ pub(crate) struct Candidates {
 struct New {
     name: SessionName,
     reasons: Vec<String>,
-    /// The session of the same source as it was before it was rewritten.
-    before: Option<SessionName>,
+    before: Option<Before>,
+}
+
+/// The session that the same source became before.
+struct Before {
+    name: SessionName,
+    /// It lost records; else the source was rewritten.
+    is_lost: bool,
+}
+
+impl Before {
+    fn reason(&self) -> String {
+        if self.is_lost {
+            return format!("session {} lost some of it, and the source is still there", self.name);
+        }
+        format!("the source was rewritten since it became session {}", self.name)
+    }
 }
 
 impl Attempt<'_> {
@@ -81,8 +96,10 @@ impl Attempt<'_> {
                 Verdict::Beginning(taken) => beginning = beginning.or(Some((one, taken))),
                 Verdict::Other(why) => {
                     reasons.push(format!("session {}: {why}", one.name));
-                    before =
-                        Some(one.name.clone()).filter(|_| one.is_from(self.original)).or(before);
+                    if one.is_from(self.original) {
+                        let is_lost = one.has_holes();
+                        before = Some(Before { name: one.name.clone(), is_lost });
+                    }
                 }
             }
         }
@@ -185,8 +202,8 @@ impl Attempt<'_> {
         let copied = self.copy(format, Start::default(), Some(&mut journal));
         let signed = copied.and_then(|copied| {
             let mut attributes = self.attributes(format, &copied.facts, None);
-            if let Some(before) = &new.before {
-                let session = Some(before.to_string());
+            if let Some(before) = new.before.as_ref().filter(|before| !before.is_lost) {
+                let session = Some(before.name.to_string());
                 attributes.relate(Lineage { session, ..Lineage::new(Relation::RewriteOf) });
             }
             sign(&mut journal, &copied.receipt, Some((1, &attributes)))?;
@@ -195,8 +212,7 @@ impl Attempt<'_> {
         let (copied, attributes) = settled(journal, signed)?;
         let mut report = self.created(&new.name, copied, new.reasons);
         if let Some(before) = new.before {
-            let reason = format!("the source was rewritten since it became session {before}");
-            report = report.because(reason);
+            report = report.because(before.reason());
         }
         report.attributes = Some(attributes);
         Ok(Some(report))

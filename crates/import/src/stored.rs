@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use session_journal::{ErrorKind, Reader, Sequence, SessionName};
+use session_journal::{ErrorKind, LocalHost, Reader, Sequence, SessionName, info};
 
 use crate::attributes::{Attributes, Standing};
 use crate::copy::Start;
@@ -25,6 +25,8 @@ pub(crate) struct Stored {
     receipts: Vec<(Sequence, Receipt)>,
     /// Its newest attributes.
     pub(crate) standing: Option<Standing>,
+    /// Records are missing: power was cut before they were synced, whatever a receipt says.
+    has_holes: bool,
 }
 
 /// What a session is to a source.
@@ -64,14 +66,20 @@ impl Stored {
             let reader = Reader::open(&path)?;
             let receipts = receipts(&reader, Gaps::Stop)?;
             let standing = Attributes::standing(&reader)?;
-            Ok((reader, receipts, standing))
+            let has_holes = info(&path, &LocalHost)?.records < reader.last_sequence().get();
+            Ok((reader, receipts, standing, has_holes))
         };
         match read() {
-            Ok((reader, receipts, standing)) => {
-                Ok(Ok(Self { name, path, reader, receipts, standing }))
+            Ok((reader, receipts, standing, has_holes)) => {
+                Ok(Ok(Self { name, path, reader, receipts, standing, has_holes }))
             }
             Err(error) => unusable(&path, error).map(Err),
         }
+    }
+
+    /// Whether records are missing that nobody took away.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.has_holes
     }
 
     /// The last receipt.
@@ -133,6 +141,9 @@ impl Stored {
         if let Some((_, receipt)) = self.receipts.last().filter(|(_, r)| is_same(r)) {
             if let Some(other) = self.another(original) {
                 return Ok(Verdict::Other(other));
+            }
+            if self.has_holes {
+                return Ok(Verdict::Other("records of it are missing; verify it".to_owned()));
             }
             return Ok(Verdict::Same(Box::new(receipt.clone())));
         }

@@ -229,7 +229,8 @@ impl Stored {
         if let Some(why) = self.another(original) {
             return Verdict::Other(why);
         }
-        if (receipt.bytes, &receipt.sha256) == (now.bytes, &now.sha256) {
+        let is_same = (receipt.bytes, &receipt.sha256) == (now.bytes, &now.sha256);
+        if is_same && !self.has_holes() {
             return Verdict::Same(Box::new(receipt.clone()));
         }
         Verdict::Older(Place { records: receipt.records, previous: Some(sequence.get()) })

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use session_journal::{AppendOptions, Journal, NewRecord, Options, SessionName};
+use session_journal::{AppendOptions, Durability, Journal, NewRecord, Options, SessionName};
 use session_journal_import::{Attributes, Outcome, RECEIPT_KIND, Receipt};
 use support::{Bench, SourceLine, grow, open};
 
@@ -400,7 +400,7 @@ fn the_newest_of_many_attributes_counts() {
     assert_eq!(bench.export("main/a"), HEADER.as_bytes());
 }
 
-/// Behind damage a key may hide; every import of that source failed.
+/// Behind damage a key may hide, those of the attributes too.
 #[test]
 fn a_session_that_was_damaged_meanwhile_is_no_reason_to_fail() {
     let mut bench = Bench::new();
@@ -411,10 +411,45 @@ fn a_session_that_was_damaged_meanwhile_is_no_reason_to_fail() {
     let at = bytes.windows(4).position(|four| four == b"here").expect("is there");
     bytes[at] ^= 1;
     fs::write(&journal, bytes).expect("writes");
-    bench.run(&path, Outcome::Unchanged);
+    let report = bench.run(&path, Outcome::Imported);
+    assert!(report.reason.contains("session a lost some of it"), "{}", report.reason);
+    assert_eq!(bench.export_of(&report), fs::read(&path).expect("reads"));
     let known = Attributes::of(&bench.reader("a")).expect("reads").expect("is known");
     assert_eq!(known.header_id.as_deref(), Some("s"));
     bench.options.verify = true;
-    let report = bench.run(&path, Outcome::Failed);
-    assert_eq!(report.error.expect("an error").code(), "corrupt");
+    assert_eq!(bench.run(&path, Outcome::Unchanged).verified, Some(true));
+}
+
+/// Power may take lines that were written before a receipt, and leave the receipt: it was believed,
+/// and the source called unchanged.
+#[test]
+fn a_receipt_whose_lines_are_missing_is_not_believed() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{\"n\":1}\n{\"n\":\"here\"}\n");
+    bench.run(&path, Outcome::Imported);
+    let receipt = receipts(&bench, "a").pop().expect("a receipt");
+    let journal = bench.journal("a");
+    fs::remove_file(&journal).expect("removes");
+    // The same again, by an owner that does not come to its end.
+    let name = SessionName::new(None, "a").expect("a name");
+    let mut owner = Journal::create(&journal, &name, &Options::default()).expect("creates");
+    let receipt = serde_json::to_vec(&receipt).expect("is JSON");
+    for record in [
+        NewRecord::new("{\"n\":1}"),
+        NewRecord::new("{\"n\":\"here\"}"),
+        NewRecord::new(receipt).kind(RECEIPT_KIND),
+    ] {
+        let options =
+            AppendOptions { durability: Some(Durability::Written), ..AppendOptions::default() };
+        owner.append_all(&[record], &options).expect("appends");
+    }
+    drop(owner);
+    let mut bytes = fs::read(&journal).expect("reads");
+    let at = bytes.windows(4).position(|four| four == b"here").expect("is there");
+    bytes[at..at + 4].fill(0);
+    fs::write(&journal, bytes).expect("writes");
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.as_ref().map(ToString::to_string).as_deref(), Some("a~2"));
+    assert_eq!(bench.export_of(&report), fs::read(&path).expect("reads"));
+    bench.run(&path, Outcome::Unchanged);
 }
