@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use session_journal::{ErrorKind, LocalHost, Reader, Sequence, SessionName, info};
+use session_journal::{ErrorKind, Info, LocalHost, Reader, Sequence, SessionName, info};
 
 use crate::attributes::{Attributes, Standing};
 use crate::copy::Start;
@@ -25,7 +25,8 @@ pub(crate) struct Stored {
     receipts: Vec<(Sequence, Receipt)>,
     /// Its newest attributes.
     pub(crate) standing: Option<Standing>,
-    /// Records are missing: power was cut before they were synced, whatever a receipt says.
+    /// Imported records are missing: power was cut before they were synced, whatever their receipt
+    /// says.
     has_holes: bool,
 }
 
@@ -66,7 +67,7 @@ impl Stored {
             let reader = Reader::open(&path)?;
             let receipts = receipts(&reader, Gaps::Stop)?;
             let standing = Attributes::standing(&reader)?;
-            let has_holes = info(&path, &LocalHost)?.records < reader.last_sequence().get();
+            let has_holes = has_holes(&info(&path, &LocalHost)?, &receipts);
             Ok((reader, receipts, standing, has_holes))
         };
         match read() {
@@ -135,15 +136,15 @@ impl Stored {
     ) -> Result<Verdict> {
         let whole = print.whole();
         let sha256 = whole.sha256();
+        if self.has_holes {
+            return Ok(Verdict::Other("records of it are missing; verify it".to_owned()));
+        }
         let is_same = |r: &Receipt| r.bytes == whole.offset && r.sha256 == sha256;
         // Only the last receipt: a source that was cut back to what it once was is not what the
         // session gives back.
         if let Some((_, receipt)) = self.receipts.last().filter(|(_, r)| is_same(r)) {
             if let Some(other) = self.another(original) {
                 return Ok(Verdict::Other(other));
-            }
-            if self.has_holes {
-                return Ok(Verdict::Other("records of it are missing; verify it".to_owned()));
             }
             return Ok(Verdict::Same(Box::new(receipt.clone())));
         }
@@ -253,6 +254,17 @@ impl Stored {
         }
         Ok(Some(loose))
     }
+}
+
+/// Whether some record that a receipt names is known to be missing.
+fn has_holes(info: &Info, receipts: &[(Sequence, Receipt)]) -> bool {
+    let ranges = receipts.iter().filter_map(|(_, one)| one.first_seq.zip(one.last_seq));
+    let ranges: Vec<_> = ranges.collect();
+    info.torn.iter().chain(&info.damage).any(|hole| {
+        let begin = hole.first.get();
+        let end = begin.saturating_add(hole.records_lost);
+        ranges.iter().any(|(first, last)| *first < end && begin <= *last)
+    })
 }
 
 /// Whether a record holds this line, or its beginning.
