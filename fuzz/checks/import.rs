@@ -10,6 +10,9 @@ use std::path::Path;
 use session_journal::{Reader, verify};
 use session_journal_import::{Export, Format, Import, ImportOptions, Outcome, SourceReport};
 
+/// Looked at, or one of the formats.
+const FORMATS: u8 = 9;
+
 /// See the module.
 pub(crate) fn check(bytes: &[u8]) {
     let [format, parts, source @ ..] = bytes else { return };
@@ -23,7 +26,7 @@ pub(crate) fn check(bytes: &[u8]) {
         let report = import.run_file(&path);
         // A text that is no session of the format that was asked for may be refused.
         if let Some(error) = &report.error {
-            assert!(format % 8 != 0, "what was looked at is refused: {error}");
+            assert!(format % FORMATS != 0, "what was looked at is refused: {error}");
             return;
         }
         same(&store, &report, &source[..end]);
@@ -36,7 +39,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 fn options(format: u8) -> ImportOptions {
-    let format = usize::from(format % 8).checked_sub(1);
+    let format = usize::from(format % FORMATS).checked_sub(1);
     ImportOptions {
         format: format.and_then(|format| Format::ALL.get(format).copied()),
         jobs: 1,

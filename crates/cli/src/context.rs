@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use session_journal::{Store, StoreOptions};
+use session_journal_import::Catalogue;
 
 use crate::args::Global;
 use crate::exit::{Failure, note};
@@ -52,6 +53,15 @@ impl Context {
             return Ok(None);
         }
         Ok(Some(Store::open(folder, StoreOptions::default())?))
+    }
+
+    /// What is known of every session beside its lines.
+    pub(crate) fn catalogue(&self) -> Result<Catalogue, Failure> {
+        let Some(store) = self.store()? else { return Ok(Catalogue::default()) };
+        let listed = self.stop.at_once(|| store.list())?;
+        let mut journals: Vec<_> = listed.into_iter().map(|one| (one.name, one.path)).collect();
+        journals.sort();
+        Ok(Catalogue::read(journals))
     }
 
     /// Something worth knowing, on standard error.

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use session_journal::{Gap, Hole, Host, Liveness, LocalHost, Owner, Record, RepairReport, Verdict};
+use session_journal_import::{Attributes, Lineage};
 
 /// An owner, and whether its process is alive.
 pub(crate) fn owner(owner: Option<&Owner>) -> Value {
@@ -22,6 +23,45 @@ pub(crate) fn owner(owner: Option<&Owner>) -> Value {
         "program": owner.program,
         "label": owner.label,
         "alive": alive,
+    })
+}
+
+/// Where a session comes from.
+pub(crate) fn lineage(all: &[Lineage]) -> Value {
+    all.iter().map(one_of_lineage).collect()
+}
+
+fn one_of_lineage(one: &Lineage) -> Value {
+    json!({
+        "relation": one.relation.as_str(),
+        "session": one.session,
+        "file": one.file,
+        "id": one.id,
+        "key": one.key,
+        "at_ms": one.at_ms,
+        "inferred": one.inferred,
+    })
+}
+
+/// What is known of a session beside its lines; null where it was not imported.
+pub(crate) fn attributes(attributes: Option<&Attributes>) -> Value {
+    let Some(known) = attributes else { return Value::Null };
+    json!({
+        "role": known.role.as_str(),
+        "source": known.source,
+        "header_id": known.header_id,
+        "session_key": known.session_key,
+        "title": known.title,
+        "agent": known.agent,
+        "channel": known.channel,
+        "provider": known.provider,
+        "model": known.model,
+        "cwd": known.cwd,
+        "status": known.status,
+        "counters": known.counters,
+        "updated_ms": known.updated_ms,
+        "packed": known.packed,
+        "lineage": lineage(&known.lineage),
     })
 }
 

@@ -22,6 +22,13 @@ impl Progress {
         Self { what, begin: Instant::now(), is_wanted, bar: None }
     }
 
+    /// So many files of so many are done.
+    pub(crate) fn of(&mut self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{} {done}/{total} files", self.what));
+        }
+    }
+
     /// So many bytes of so many are done.
     pub(crate) fn at(&mut self, done: u64, total: u64) {
         if !self.is_wanted || self.begin.elapsed() < PATIENCE {

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::exit::Failure;
 
 /// The file of the session that this text means. The full name of a session comes first, then a
-/// path, then the beginning of a name.
+/// path, then the key that its program's registry has for it, then the beginning of a name.
 pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     let store = store(context, text)?;
     if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
@@ -20,9 +20,21 @@ pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     if looks_like_path(path) && path.symlink_metadata().is_ok() {
         return journal_file(path);
     }
+    // Keys have colons, and names seldom: all attributes are read for a look-up by key.
+    if store.is_some()
+        && text.contains(':')
+        && let Some(path) = by_key(context, text)?
+    {
+        return journal_file(&path);
+    }
     match store.map(|store| Ok((store.resolve(text)?, store))) {
         Some(Ok((name, store))) => journal_file(&store.path_of(&name)),
-        Some(Err(error)) if error_is_final(&error) => Err(Failure::Engine(error)),
+        Some(Err(error)) => match by_key(context, text)? {
+            Some(path) => journal_file(&path),
+            None if error_is_final(&error) => Err(Failure::Engine(error)),
+            None if path.symlink_metadata().is_ok() => journal_file(path),
+            None => Err(none(context, text)?),
+        },
         _ if path.symlink_metadata().is_ok() => journal_file(path),
         _ => Err(none(context, text)?),
     }
@@ -38,12 +50,23 @@ pub(crate) fn find_or_name(context: &Context, text: &str) -> Result<New, Failure
     if path.symlink_metadata().is_ok_and(|metadata| looks_like_path(path) || metadata.is_file()) {
         return journal_file(path).map(New::Existing);
     }
+    if store.is_some()
+        && text.contains(':')
+        && let Some(path) = by_key(context, text)?
+    {
+        return journal_file(&path).map(New::Existing);
+    }
     if has_extension(path) {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         return Ok(New::Path(path.to_owned(), name(&stem)?));
     }
     let name = name(text)?;
     Ok(New::Path(context.folder()?.join(name.relative_path()), name))
+}
+
+/// The session that has this key in its program's registry.
+fn by_key(context: &Context, key: &str) -> Result<Option<PathBuf>, Failure> {
+    Ok(context.catalogue()?.by_key(key).map(|entry| entry.path.clone()))
 }
 
 /// A session that is there, or is to be created.

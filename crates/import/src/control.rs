@@ -11,6 +11,8 @@ pub struct Control {
     stopped: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
+    sources_done: AtomicU64,
+    sources_total: AtomicU64,
 }
 
 impl Control {
@@ -29,8 +31,23 @@ impl Control {
         self.total.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn expect(&self, bytes: u64) {
+    /// Sources that are done.
+    pub fn sources_done(&self) -> u64 {
+        self.sources_done.load(Ordering::Relaxed)
+    }
+
+    /// All sources.
+    pub fn sources_total(&self) -> u64 {
+        self.sources_total.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn expect(&self, sources: u64, bytes: u64) {
+        self.sources_total.store(sources, Ordering::Relaxed);
         self.total.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn source_done(&self) {
+        self.sources_done.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn advance(&self, bytes: u64) {

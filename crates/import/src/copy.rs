@@ -2,8 +2,10 @@
 
 use session_journal::{Durability, Journal, Sequence};
 
+use crate::attributes::Attributes;
 use crate::batch::{Batch, foreign};
 use crate::control::Control;
+use crate::damage::Damage;
 use crate::error::{Error, Problem, Result};
 use crate::format::Format;
 use crate::lines::{LineError, Place};
@@ -11,7 +13,7 @@ use crate::mapper::Mapper;
 use crate::naming::file_name;
 use crate::original::Original;
 use crate::receipt::Receipt;
-use crate::sources::source_of;
+use crate::sources::{Facts, source_of};
 
 /// Where a copy begins: behind what the journal holds already.
 #[derive(Clone, Default)]
@@ -30,6 +32,8 @@ pub(crate) struct Start {
     pub(crate) previous: Option<Sequence>,
     /// The id that the source stated.
     pub(crate) header_id: Option<String>,
+    /// What the lines say that are stored and were never signed for.
+    pub(crate) facts: Facts,
 }
 
 /// What a copy did.
@@ -37,7 +41,29 @@ pub(crate) struct Copied {
     pub(crate) receipt: Receipt,
     pub(crate) added_records: u64,
     pub(crate) added_bytes: u64,
+    /// How many of the bytes are line feeds, which stand between records and not in them.
+    pub(crate) added_line_feeds: u64,
+    /// How many of them are in records.
+    pub(crate) added_payload: u64,
+    pub(crate) facts: Facts,
+    pub(crate) damage: Vec<Damage>,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Copied {
+    /// Nothing, up to this receipt.
+    pub(crate) fn nothing(receipt: Receipt) -> Self {
+        Self {
+            receipt,
+            added_records: 0,
+            added_bytes: 0,
+            added_line_feeds: 0,
+            added_payload: 0,
+            facts: Facts::default(),
+            damage: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// Copies the rest of a source, without its receipt; without a journal it only counts.
@@ -52,12 +78,15 @@ pub(crate) fn copy(
     let mut batch = Batch::new(journal);
     let mut lines = original.lines_from(start.place.clone(), limit)?;
     let mut open = start.open;
+    let mut line_feeds = 0;
     if open.is_some() && lines.skip_line_feed().map_err(|e| original.failed("read it", e))? {
         open = None;
+        line_feeds = 1;
     }
     let lines_before = start.lines.saturating_sub(u64::from(open.is_some()));
-    let mut mapper = Mapper::new(source_of(format), lines_before);
-    let mut is_terminated = true;
+    let mut mapper = Mapper::new(source_of(format), original.role(), lines_before);
+    mapper.facts = start.facts;
+    let (mut is_terminated, mut payload) = (true, 0);
     loop {
         control.check(original.path())?;
         let from = lines.place().offset;
@@ -68,7 +97,9 @@ pub(crate) fn copy(
         let Some(line) = line else { break };
         control.advance(lines.place().offset - from);
         is_terminated = line.terminated;
-        batch.push(mapper.record(line.bytes))?;
+        line_feeds += u64::from(line.terminated);
+        payload += line.bytes.len() as u64;
+        batch.push(mapper.record(line))?;
     }
     batch.flush()?;
     let continues = open.filter(|_| batch.records > 0);
@@ -81,7 +112,7 @@ pub(crate) fn copy(
     let receipt = Receipt {
         records: start.records + added_records,
         opaque: start.opaque + mapper.opaque,
-        header_id: start.header_id.or(mapper.header_id),
+        header_id: start.header_id.or_else(|| mapper.facts.header_id.clone()),
         first_seq: batch.first.map(Sequence::get),
         last_seq: batch.last.map(Sequence::get),
         unterminated: unterminated.map(Sequence::get),
@@ -89,20 +120,39 @@ pub(crate) fn copy(
         previous: start.previous.map(Sequence::get),
         ..blank(original, format, lines.place())
     };
-    let mut warnings: Vec<_> = mapper.notes.sentences().collect();
+    let damage = mapper.damages.into_all();
+    let kept = |damage: &Damage| if damage.what.is_opaque() { ", kept as it is" } else { "" };
+    let mut warnings: Vec<_> =
+        damage.iter().map(|damage| format!("{damage}{}", kept(damage))).collect();
     if !is_terminated {
         warnings.push("the last line has no line feed".to_owned());
     }
     if continues.is_some() {
         warnings.push("the last line had grown; its two parts are two records".to_owned());
     }
-    Ok(Copied { receipt, added_records, added_bytes, warnings })
+    Ok(Copied {
+        receipt,
+        added_records,
+        added_bytes,
+        added_line_feeds: line_feeds,
+        added_payload: payload,
+        facts: mapper.facts,
+        damage,
+        warnings,
+    })
 }
 
-/// Closes an import: one durable append, and with it everything before.
-pub(crate) fn sign(journal: &mut Journal, receipt: &Receipt) -> Result<Option<Sequence>> {
-    let appended = journal.append_all(&[receipt.to_record()], &foreign(Durability::Durable))?;
-    Ok(appended.first().map(|one| one.sequence))
+/// Closes an import. It is durable, and everything before it, when the journal is closed.
+pub(crate) fn sign(
+    journal: &mut Journal,
+    receipt: &Receipt,
+    attributes: Option<(u64, &Attributes)>,
+) -> Result<Option<Sequence>> {
+    let attributes = attributes.map(|(number, attributes)| attributes.to_record(number));
+    // The receipt comes last: it is looked for from the end.
+    let records: Vec<_> = attributes.into_iter().chain([receipt.to_record()]).collect();
+    let appended = journal.append_all(&records, &foreign(Durability::Written))?;
+    Ok(appended.last().map(|one| one.sequence))
 }
 
 /// A receipt with what the source itself says, up to this place.
@@ -113,7 +163,6 @@ pub(crate) fn blank(original: &Original, format: Format, place: &Place) -> Recei
         format: format.to_string(),
         bytes: place.offset,
         sha256: place.sha256(),
-        modified_ms: Some(original.modified_ms()),
         ..Receipt::default()
     }
 }

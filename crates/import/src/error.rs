@@ -42,10 +42,30 @@ pub enum Problem {
         /// The most bytes a record may have.
         limit: u64,
     },
+    /// It is kept whole, and is longer than a record may be.
+    TooLong {
+        /// The most bytes a record may have.
+        limit: u64,
+    },
     /// Its name cannot name a session.
     Name(String),
-    /// Its session changed whenever it was looked at.
+    /// It, or its session, changed whenever it was looked at.
     KeepsChanging,
+    /// The database library refused.
+    Database(rusqlite::Error),
+    /// There is not enough room for what is to be imported.
+    NoRoom {
+        /// About how many bytes it takes.
+        needed: u64,
+        /// How many there are.
+        free: u64,
+    },
+    /// It was imported in a format that has no pi form.
+    NoPiForm(String),
+    /// A folder holds something already.
+    NotEmpty,
+    /// What was stored is not what was read.
+    Differs(String),
     /// The caller asked to stop.
     Interrupted,
     /// The operating system refused.
@@ -85,6 +105,19 @@ impl Error {
         self.kind().code()
     }
 
+    /// What to do about it.
+    #[must_use]
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::File { problem, .. } => problem.advice(),
+            Self::Journal(error) if error.kind() == ErrorKind::NoSpace => {
+                "free some space and run the import again; it goes on from there"
+            }
+            Self::Journal(_) => "look the code up in docs/operating.md, then run the import again",
+            Self::Output(_) => "see the operating system's message",
+        }
+    }
+
     /// Whether the caller asked to stop; nothing is wrong then.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
@@ -96,9 +129,14 @@ impl Problem {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
-            Self::NotAFile(_) | Self::Name(_) => ErrorKind::Invalid,
-            Self::LineTooLong { .. } => ErrorKind::TooLarge,
+            Self::NotAFile(_) | Self::Name(_) | Self::NotEmpty | Self::NoPiForm(_) => {
+                ErrorKind::Invalid
+            }
+            Self::LineTooLong { .. } | Self::TooLong { .. } => ErrorKind::TooLarge,
             Self::KeepsChanging => ErrorKind::Busy,
+            Self::Database(_) => ErrorKind::Io,
+            Self::NoRoom { .. } => ErrorKind::NoSpace,
+            Self::Differs(_) => ErrorKind::Corrupt,
             Self::Interrupted => ErrorKind::Closed,
             Self::Io { source, .. } => kind_of(source),
         }
@@ -109,8 +147,16 @@ impl Problem {
             Self::NotFound => "check the path",
             Self::NotAFile(_) => "name a session file or a folder of them",
             Self::LineTooLong { .. } => "split the line, or leave this file out",
+            Self::TooLong { .. } => "leave this file out, and keep it where it is",
             Self::Name(_) => "copy it under a shorter name",
             Self::KeepsChanging => "run the import again when it rests",
+            Self::Database(_) => {
+                "check it with its own program; the sessions of others are imported"
+            }
+            Self::NoRoom { .. } => "free some space, or name a --store on another disk",
+            Self::NoPiForm(_) => "export it with --format original",
+            Self::NotEmpty => "name a folder that is empty, or not there yet",
+            Self::Differs(_) => "verify the session, and import the source again",
             Self::Interrupted => "run the import again to go on from there",
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "allow this user to read it, or run as its owner"
@@ -128,8 +174,20 @@ impl fmt::Display for Problem {
             Self::LineTooLong { line, limit } => {
                 write!(f, "line {line} is longer than a record may be ({limit} bytes)")
             }
+            Self::TooLong { limit } => {
+                write!(f, "is longer than a record may be ({limit} bytes)")
+            }
             Self::Name(why) => write!(f, "cannot name a session: {why}"),
-            Self::KeepsChanging => write!(f, "its session changed whenever it was looked at"),
+            Self::KeepsChanging => write!(f, "changed whenever it was looked at"),
+            Self::Database(error) => write!(f, "could not read the database: {error}"),
+            Self::NoRoom { needed, free } => {
+                write!(f, "about {needed} bytes are needed, and {free} are free")
+            }
+            Self::NoPiForm(format) => {
+                write!(f, "holds a session in the format {format}, which pi cannot read")
+            }
+            Self::NotEmpty => write!(f, "is not empty"),
+            Self::Differs(how) => write!(f, "its session does not give it back: {how}"),
             Self::Interrupted => write!(f, "stopped before its end"),
             Self::Io { operation, source } => write!(f, "could not {operation}: {source}"),
         }

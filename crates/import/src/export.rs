@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use session_journal::{Gap, Item, Reader};
+use session_journal::{Gap, Item, Reader, Sequence};
 
 use crate::error::{Error, Result};
-use crate::receipt::{Gaps, is_line, receipts};
+use crate::lines::Place;
+use crate::receipt::{Gaps, Receipt, is_line, receipts};
 
 /// An export of one session.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub struct Export<'a> {
     parts: HashMap<u64, u64>,
     /// The last record of the last import, where its line did not end in a line feed.
     unterminated: Option<u64>,
+    /// Where the source is kept whole: its newest version. Older ones are not exported.
+    newest: Option<u64>,
+    /// Only these records, where only what was imported is wanted.
+    ranges: Option<Vec<(u64, u64)>>,
     gaps: Gaps,
 }
 
@@ -47,11 +52,33 @@ impl<'a> Export<'a> {
         Self::prepare(reader, Gaps::StepOver)
     }
 
+    /// Prepares an export of what was imported, without what was appended to it since.
+    ///
+    /// # Errors
+    /// What reading the journal answers.
+    pub fn imported(reader: &'a Reader) -> Result<Self> {
+        let receipts = receipts(reader, Gaps::Stop)?;
+        let ranges = receipts.iter().filter_map(|(_, one)| one.first_seq.zip(one.last_seq));
+        let ranges = Some(ranges.collect());
+        Ok(Self { ranges, ..Self::new(reader)? })
+    }
+
+    /// How many bytes it gives, and their SHA-256 in hexadecimal.
+    pub(crate) fn digest(&self) -> Result<(u64, String)> {
+        let mut place = Place::default();
+        let done = self.write(&mut place, &mut |_| true)?;
+        Ok((done.bytes, place.sha256()))
+    }
+
     fn prepare(reader: &'a Reader, gaps: Gaps) -> Result<Self> {
         let receipts = receipts(reader, gaps)?;
         let parts = receipts.iter().filter_map(|(_, r)| Some((r.continues?, r.first_seq?)));
-        let unterminated = receipts.last().and_then(|(_, receipt)| receipt.unterminated);
-        Ok(Self { reader, parts: parts.collect(), unterminated, gaps })
+        let last = receipts.last().map(|(_, receipt)| receipt);
+        let unterminated = last.and_then(|receipt| receipt.unterminated);
+        // An empty version has no record; what comes behind its receipt is somebody's own.
+        let begin = |(at, receipt): &(_, Receipt)| receipt.first_seq.unwrap_or(Sequence::get(*at));
+        let newest = receipts.last().filter(|(_, receipt)| receipt.whole).map(begin);
+        Ok(Self { reader, parts: parts.collect(), unterminated, newest, ranges: None, gaps })
     }
 
     /// Writes the lines. After each record `go_on` is told the bytes so far and may end it.
@@ -73,7 +100,7 @@ impl<'a> Export<'a> {
                     continue;
                 }
             };
-            if !is_line(&record) {
+            if !is_line(&record) || !self.is_wanted(record.sequence.get()) {
                 continue;
             }
             let is_part = open.and_then(|before| self.parts.get(&before).copied());
@@ -92,6 +119,16 @@ impl<'a> Export<'a> {
         }
         out.flush().map_err(Error::Output)?;
         Ok(done)
+    }
+
+    fn is_wanted(&self, at: u64) -> bool {
+        let is_older = self.newest.is_some_and(|newest| at < newest);
+        // They are in order, and there may be as many as there were imports.
+        let is_in = |ranges: &Vec<(u64, u64)>| {
+            let next = ranges.partition_point(|(first, _)| *first <= at);
+            next.checked_sub(1).is_some_and(|own| at <= ranges[own].1)
+        };
+        !is_older && self.ranges.as_ref().is_none_or(is_in)
     }
 
     fn items(&self) -> Box<dyn Iterator<Item = session_journal::Result<Item>>> {

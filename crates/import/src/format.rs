@@ -18,12 +18,24 @@ pub enum Format {
     Gemini,
     /// Any other file of lines.
     Jsonl,
+    /// `OpenClaw`'s database, one per agent.
+    OpenClawStore,
+    /// A file that is kept whole, in one record.
+    Document,
 }
 
 impl Format {
     /// Every format, in the order in which they are offered.
-    pub const ALL: [Self; 6] =
-        [Self::OpenClaw, Self::Pi, Self::ClaudeCode, Self::Codex, Self::Gemini, Self::Jsonl];
+    pub const ALL: [Self; 8] = [
+        Self::OpenClaw,
+        Self::Pi,
+        Self::ClaudeCode,
+        Self::Codex,
+        Self::Gemini,
+        Self::Jsonl,
+        Self::OpenClawStore,
+        Self::Document,
+    ];
 
     /// Its name in receipts and on the command line.
     #[must_use]
@@ -35,6 +47,8 @@ impl Format {
             Self::Codex => "codex",
             Self::Gemini => "gemini",
             Self::Jsonl => "jsonl",
+            Self::OpenClawStore => "openclaw-sqlite",
+            Self::Document => "document",
         }
     }
 }
@@ -55,5 +69,7 @@ impl FromStr for Format {
 
 /// No format has this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a format is one of openclaw, pi, claude-code, codex, gemini, jsonl")]
+#[error(
+    "a format is one of openclaw, pi, claude-code, codex, gemini, jsonl, openclaw-sqlite, document"
+)]
 pub struct UnknownFormat;

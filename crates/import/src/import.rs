@@ -9,16 +9,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use session_journal::{Options, SessionName};
+use session_journal::{Options, Reader, SessionName};
 
 use crate::attempt::Attempt;
 use crate::control::Control;
-use crate::discover::{Found, discover};
+use crate::discover::{Found, Spec, discover};
 use crate::error::{Error, Problem, Result};
+use crate::export::Export;
 use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
+use crate::sources::{Copies, Registries};
+use crate::space::Space;
 
 /// How often a source that changes while it is read is read again.
 const ATTEMPTS: usize = 4;
@@ -33,6 +36,9 @@ pub struct ImportOptions {
     pub format: Option<Format>,
     /// Decide and count, write nothing. Default: false.
     pub dry_run: bool,
+    /// Export what was imported once more, and compare it with the source. Default: false. Costs
+    /// one more read of each session.
+    pub verify: bool,
     /// How many sources at a time. Default: as many as there are processors, but at least 8: most of
     /// the time is spent waiting for the disk to sync.
     pub jobs: usize,
@@ -45,6 +51,7 @@ impl Default for ImportOptions {
         Self {
             format: None,
             dry_run: false,
+            verify: false,
             jobs: thread::available_parallelism().map_or(JOBS_MIN, usize::from).max(JOBS_MIN),
             journal: Options {
                 record_bytes_max: Options::RECORD_BYTES_LIMIT,
@@ -62,13 +69,28 @@ pub struct Import {
     pub(crate) control: Arc<Control>,
 }
 
+/// What the sources of a run have in common.
+#[derive(Default)]
+struct Around {
+    registries: Registries,
+    copies: Copies,
+}
+
 /// Files of which no two may be imported at the same time, each with its place in the order.
-type Group = Vec<(usize, PathBuf)>;
+type Group = Vec<(usize, Spec)>;
 
 impl Import {
     /// An import into the store in this folder. It is made when something is to be written.
     pub fn new(folder: impl Into<PathBuf>, options: ImportOptions) -> Self {
         Self { folder: folder.into(), options, control: Arc::default() }
+    }
+
+    /// Whether there is room for what was planned.
+    ///
+    /// # Errors
+    /// With the code `no-space` where there is not.
+    pub fn check_space(&self, plan: &Plan) -> Result<()> {
+        plan.space.check(&self.folder)
     }
 
     /// For watching and stopping it from another thread.
@@ -77,12 +99,22 @@ impl Import {
         Arc::clone(&self.control)
     }
 
-    /// Imports files, and the session files of folders. Each source is reported as soon as it and
-    /// those before it are done; one that fails stops none of the others.
+    /// Looks for the sources that these paths mean: files, and the session files of folders.
+    #[must_use]
+    pub fn plan(&self, paths: &[PathBuf]) -> Plan {
+        Plan::of(discover(paths, Some(&self.folder)), &self.folder)
+    }
+
+    /// Imports files, and the session files of folders; see [`run_plan`](Self::run_plan).
     pub fn run(&self, paths: &[PathBuf], each: &mut dyn FnMut(&SourceReport)) -> Summary {
+        self.run_plan(self.plan(paths), each)
+    }
+
+    /// Imports what was planned. Each source is reported as soon as it and those before it are done;
+    /// one that fails stops none of the others.
+    pub fn run_plan(&self, mut plan: Plan, each: &mut dyn FnMut(&SourceReport)) -> Summary {
         let begin = Instant::now();
-        let mut plan = Plan::of(discover(paths));
-        self.control.expect(plan.bytes);
+        self.control.expect(plan.sources(), plan.bytes);
         let mut summary = Summary::default();
         let mut next = 0;
         let mut report_ready = |ready: &mut BTreeMap<usize, SourceReport>| {
@@ -94,7 +126,9 @@ impl Import {
             }
         };
         report_ready(&mut plan.ready);
-        self.work(&plan.groups, |index, report| {
+        let around = Around::default();
+        self.work(&plan.groups, &around, |index, report| {
+            self.control.source_done();
             plan.ready.insert(index, report);
             report_ready(&mut plan.ready);
         });
@@ -104,11 +138,36 @@ impl Import {
     /// Imports one file.
     #[must_use]
     pub fn run_file(&self, path: &Path) -> SourceReport {
-        self.settle(path).unwrap_or_else(|error| SourceReport::failed(path, error))
+        let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+        self.run_one(&Spec::named(path, bytes), &Around::default())
+    }
+
+    fn run_one(&self, spec: &Spec, around: &Around) -> SourceReport {
+        let settled = self.settle(spec, around);
+        let verified = settled.and_then(|mut report| {
+            if self.options.verify && !self.options.dry_run {
+                self.verify(&report)?;
+                report.verified = Some(true);
+            }
+            Ok(report)
+        });
+        verified.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
+    }
+
+    /// Exports what was imported once more: it must be what was read of the source.
+    fn verify(&self, report: &SourceReport) -> Result<()> {
+        let Some(session) = &report.session else { return Ok(()) };
+        let reader = Reader::open(self.folder.join(session.relative_path()))?;
+        let (bytes, sha256) = Export::imported(&reader)?.digest()?;
+        if Some(&sha256) == report.sha256.as_ref() && bytes == report.bytes {
+            return Ok(());
+        }
+        let how = format!("session {session} gives {bytes} bytes, its source has {}", report.bytes);
+        Err(Error::file(&report.source, Problem::Differs(how)))
     }
 
     /// Imports the groups, a few at a time, and hands each report to the calling thread.
-    fn work(&self, groups: &[Group], mut each: impl FnMut(usize, SourceReport)) {
+    fn work(&self, groups: &[Group], around: &Around, mut each: impl FnMut(usize, SourceReport)) {
         let next = AtomicUsize::new(0);
         let (reports, done) = mpsc::channel();
         thread::scope(|scope| {
@@ -116,9 +175,9 @@ impl Import {
                 let (reports, next) = (reports.clone(), &next);
                 scope.spawn(move || {
                     while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        for (index, path) in group {
+                        for (index, spec) in group {
                             // The receiver outlives the threads.
-                            let _ = reports.send((*index, self.run_file(path)));
+                            let _ = reports.send((*index, self.run_one(spec, around)));
                         }
                     }
                 });
@@ -131,13 +190,15 @@ impl Import {
     }
 
     /// Attempts until the source held still from the first to the last byte.
-    fn settle(&self, path: &Path) -> Result<SourceReport> {
+    fn settle(&self, spec: &Spec, around: &Around) -> Result<SourceReport> {
+        let path = &spec.shown();
         let mut settled: Option<SourceReport> = None;
         for _ in 0..ATTEMPTS {
             self.control.check(path)?;
-            let original = Original::open(path)?;
-            let name = session_name(original.place())?;
-            let attempt = Attempt { import: self, original: &original, name: &name };
+            let original = Original::open(spec, &around.copies)?;
+            let name = session_name(original.place(), spec.agent.as_deref())?;
+            let registries = &around.registries;
+            let attempt = Attempt { import: self, registries, original: &original, name: &name };
             let Some(report) = attempt.run()? else { continue };
             let report = match settled.take() {
                 Some(before) => merge(before, report),
@@ -154,34 +215,57 @@ impl Import {
     }
 }
 
-/// What there is to do: reports that are ready, and files in groups.
-#[derive(Default)]
-struct Plan {
+/// What there is to do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Reports that are ready, each with its place in the order.
     ready: BTreeMap<usize, SourceReport>,
     groups: Vec<Group>,
     bytes: u64,
+    space: Space,
 }
 
 impl Plan {
-    fn of(all: Vec<Found>) -> Self {
+    /// How many sources are to be read.
+    #[must_use]
+    pub fn sources(&self) -> u64 {
+        self.groups.iter().map(|group| group.len() as u64).sum()
+    }
+
+    /// How many bytes they have.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// About how much room it takes, and how much there is.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        self.space
+    }
+
+    fn of(all: Vec<Found>, store: &Path) -> Self {
         let mut plan = Self::default();
         let mut group_of = HashMap::new();
         for (index, found) in all.into_iter().enumerate() {
             match found {
-                Found::Skipped(path, why) => {
-                    plan.ready.insert(index, SourceReport::skipped(&path, why));
+                Found::Skipped(path, why, next, bytes) => {
+                    let report = SourceReport::skipped(&path, why, next, bytes);
+                    plan.ready.insert(index, report);
                 }
                 Found::Failed(path, error) => {
                     plan.ready.insert(index, SourceReport::failed(&path, error));
                 }
-                Found::File(path, bytes) => {
-                    plan.bytes += bytes;
-                    let group = *group_of.entry(key_of(&path)).or_insert(plan.groups.len());
+                Found::Source(spec) => {
+                    plan.bytes += spec.bytes;
+                    let group = *group_of.entry(key_of(&spec)).or_insert(plan.groups.len());
                     plan.groups.resize_with(plan.groups.len().max(group + 1), Group::new);
-                    plan.groups[group].push((index, path));
+                    plan.groups[group].push((index, spec));
                 }
             }
         }
+        let specs = plan.groups.iter().flatten().map(|(_, spec)| spec);
+        plan.space = Space::of(store, specs);
         plan
     }
 }
@@ -197,6 +281,8 @@ fn merge(before: SourceReport, mut after: SourceReport) -> SourceReport {
     }
     after.added_records += before.added_records;
     after.added_bytes += before.added_bytes;
+    after.added_payload += before.added_payload;
+    after.added_line_feeds += before.added_line_feeds;
     if matches!(before.outcome, Outcome::Imported | Outcome::Extended | Outcome::Empty) {
         after.outcome = match (before.outcome, after.bytes) {
             (Outcome::Empty, 1..) => Outcome::Imported,
@@ -210,7 +296,8 @@ fn merge(before: SourceReport, mut after: SourceReport) -> SourceReport {
 }
 
 /// What files that must wait for each other have in common: the session's name, without a number.
-fn key_of(path: &Path) -> (Option<String>, String) {
-    let name = path.canonicalize().ok().and_then(|place| session_name(&place).ok());
-    name.map_or_else(|| (None, path.to_string_lossy().into_owned()), |name| family(&name))
+fn key_of(spec: &Spec) -> (Option<String>, String) {
+    let place = spec.place();
+    let name = session_name(&place, spec.agent.as_deref()).ok();
+    name.map_or_else(|| (None, place.to_string_lossy().into_owned()), |name| family(&name))
 }

@@ -1,6 +1,7 @@
 //! Which session a file becomes. Names and ids disagree in the field, so a session is named by its
 //! file, and what its header says is kept in the receipt.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use session_journal::SessionName;
@@ -8,9 +9,11 @@ use session_journal::SessionName;
 use crate::error::{Error, Problem, Result};
 
 /// The session of a file at this absolute path.
-pub(crate) fn session_name(place: &Path) -> Result<SessionName> {
+pub(crate) fn session_name(place: &Path, stated_agent: Option<&str>) -> Result<SessionName> {
     let name = file_name(place);
-    SessionName::new(agent(place).as_deref(), &id(&name))
+    let agent = agent(place).or_else(|| stated_agent.map(str::to_owned));
+    let agent = agent.filter(|agent| !agent.is_empty() && !agent.contains('/'));
+    SessionName::new(agent.as_deref(), &id(&name))
         .map_err(|error| Error::file(place, Problem::Name(error.to_string())))
 }
 
@@ -26,6 +29,12 @@ pub(crate) fn numbered(name: &SessionName, n: u32, place: &Path) -> Result<Sessi
     }
     SessionName::new(name.agent(), &format!("{}~{n}", name.id()))
         .map_err(|error| Error::file(place, Problem::Name(error.to_string())))
+}
+
+/// The number of a session among those of its name.
+pub(crate) fn number(name: &SessionName) -> u32 {
+    let number = name.id().rsplit_once('~').filter(|(stem, _)| !stem.is_empty());
+    number.and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
 }
 
 /// What all sessions share that may have to tell each other apart by a number.
@@ -53,11 +62,14 @@ fn id(file_name: &str) -> String {
     }
 }
 
-/// The agent of `.../agents/<agent>/sessions/...`.
-fn agent(place: &Path) -> Option<String> {
+/// The folders of an agent in which sessions are.
+const FOLDERS: [&str; 3] = ["sessions", "agent", "session-sqlite-import-archive"];
+
+/// The agent of `.../agents/<agent>/sessions/...`; its database is in `agent` instead.
+pub(crate) fn agent(place: &Path) -> Option<String> {
     let folders: Vec<_> = place.parent()?.iter().collect();
-    let at =
-        folders.windows(3).rposition(|three| three[0] == "agents" && three[2] == "sessions")?;
+    let is_its = |folder: &OsStr| FOLDERS.iter().any(|its| folder == *its);
+    let at = folders.windows(3).rposition(|three| three[0] == "agents" && is_its(three[2]))?;
     Some(folders[at + 1].to_string_lossy().into_owned())
 }
 
@@ -66,7 +78,7 @@ mod tests {
     use super::*;
 
     fn name(path: &str) -> String {
-        session_name(Path::new(path)).expect("a name").to_string()
+        session_name(Path::new(path), None).expect("a name").to_string()
     }
 
     #[test]
@@ -74,6 +86,7 @@ mod tests {
         for (path, expected) in [
             ("/home/u/.openclaw/agents/main/sessions/x.jsonl", "main/x"),
             ("/a/agents/old/sessions/agents/main/sessions/deep/x.jsonl", "main/x"),
+            ("/agents/main/agent/openclaw-agent.sqlite/x.jsonl", "main/x"),
             ("/agents/main/x.jsonl", "x"),
             ("/x.jsonl", "x"),
             ("/x.jsonl.reset.2026-11-22T11-58-16.575Z", "x.reset.2026-11-22T11-58-16.575Z"),

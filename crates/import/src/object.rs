@@ -28,6 +28,11 @@ impl<'a> Object<'a> {
         serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()
     }
 
+    /// The fields, names and the text of their values, as they stand there.
+    pub fn fields(&self) -> impl Iterator<Item = (Cow<'_, str>, &'a str)> {
+        self.fields.iter().map(|(Name(name), value)| (String::from_utf8_lossy(name), value.get()))
+    }
+
     /// Whether there is a field of this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -58,8 +63,9 @@ impl<'a> Object<'a> {
         Some(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())
     }
 
-    /// The text of a field's value. Of a repeated field the last one counts, as in every agent.
-    fn raw(&self, name: &str) -> Option<&'a str> {
+    /// The text of a field's value, as it stands there. Of a repeated field the last one counts, as in every agent.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
         let field = self.fields.iter().rev().find(|(Name(this), _)| **this == *name.as_bytes());
         field.map(|(_, value)| value.get())
     }

@@ -1,63 +1,87 @@
-//! A source file: opened read-only, and watched for changes while it is read.
+//! A source that is open: where it is, what part it plays, and its bytes.
 
-use std::fs::{File, FileType, Metadata};
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Problem, Result};
+use crate::attributes::Attributes;
+use crate::content::{Content, PackedFile, PlainFile};
+use crate::discover::Spec;
+use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::lines::{Lines, Place};
-use crate::sources::recognise;
+use crate::naming::{agent, file_name};
+use crate::role::{Role, Shape};
+use crate::sources::{Copies, Facts, Registries, recognise, recognise_whole, source_of};
 
 /// How much of a file is looked at to tell its format.
 const HEAD_BYTES: u64 = 1 << 20;
 /// How many lines of it.
 const HEAD_LINES: usize = 64;
-/// How much is read at a time.
-const CHUNK_BYTES: usize = 1 << 18;
 
-/// An open source file.
+/// An open source.
 #[derive(Debug)]
 pub(crate) struct Original {
     path: PathBuf,
     place: PathBuf,
-    file: File,
-    stamp: Stamp,
-}
-
-/// What shows that a file was not changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
+    root: PathBuf,
+    pub(crate) shape: Shape,
+    content: Box<dyn Content>,
+    format: Option<Format>,
+    /// What its file knows about it beside the bytes.
+    known: Attributes,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Original {
-    /// Opens a file for reading. Anything that is no file is refused before it could block.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let fail = |operation| move |source| Error::io(path, operation, source);
-        let refuse = |what| Error::file(path, Problem::NotAFile(what));
-        let metadata = path.metadata().map_err(fail("look at it"))?;
-        not_a_file(metadata.file_type()).map_or(Ok(()), |what| Err(refuse(what)))?;
-        let file = File::open(path).map_err(fail("open it"))?;
-        let metadata = file.metadata().map_err(fail("look at it"))?;
-        not_a_file(metadata.file_type()).map_or(Ok(()), |what| Err(refuse(what)))?;
-        let place = path.canonicalize().map_err(fail("find its folder"))?;
-        Ok(Self { path: path.to_owned(), place, file, stamp: Stamp::of(&metadata) })
+    /// Opens a source for reading.
+    pub(crate) fn open(spec: &Spec, copies: &Copies) -> Result<Self> {
+        match &spec.part {
+            Some((format, name)) => Self::open_part(spec, *format, name, copies),
+            None => Self::open_file(spec),
+        }
+    }
+
+    fn open_part(spec: &Spec, format: Format, name: &str, copies: &Copies) -> Result<Self> {
+        let opened = source_of(format).open_part(&spec.path, name, copies)?;
+        let (content, known) = (opened.content, opened.attributes);
+        let all = (content, known, Some(format), opened.warnings);
+        Ok(Self::of(spec, Shape::Lines, all))
+    }
+
+    fn open_file(spec: &Spec) -> Result<Self> {
+        let file = PlainFile::open(&spec.path, spec.links)?;
+        let mut known = Attributes { role: spec.role, ..Attributes::default() };
+        let is_packed = spec.path.to_string_lossy().ends_with(".zst") && begins_packed(&file);
+        if !is_packed {
+            return Ok(Self::of(spec, spec.shape, (Box::new(file), known, None, Vec::new())));
+        }
+        let packed = PackedFile(file);
+        if packed.is_sound() {
+            known.packed = Some("zstd".to_owned());
+            let what = "it was packed; its lines are stored, and come back unpacked".to_owned();
+            return Ok(Self::of(spec, spec.shape, (Box::new(packed), known, None, vec![what])));
+        }
+        let what = "it cannot be unpacked to its end, and is kept as it is".to_owned();
+        known.role = Role::Document;
+        Ok(Self::of(spec, Shape::Whole, (Box::new(packed.0), known, None, vec![what])))
+    }
+
+    fn of(
+        spec: &Spec,
+        shape: Shape,
+        (content, known, format, warnings): (
+            Box<dyn Content>,
+            Attributes,
+            Option<Format>,
+            Vec<String>,
+        ),
+    ) -> Self {
+        let place = match known.packed {
+            Some(_) => unpacked(&spec.place()),
+            None => spec.place(),
+        };
+        let (path, root) = (spec.shown(), spec.root.clone());
+        Self { path, place, root, shape, content, format, known, warnings }
     }
 
     /// The path that the caller named.
@@ -65,84 +89,147 @@ impl Original {
         &self.path
     }
 
-    /// Its absolute path, links resolved.
+    /// Its absolute path, links resolved; that of a part is below that of its file.
     pub(crate) fn place(&self) -> &Path {
         &self.place
     }
 
-    /// When it was last modified, in milliseconds since the epoch.
-    pub(crate) fn modified_ms(&self) -> i64 {
-        let (seconds, nanoseconds) = self.stamp.modified;
-        seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000)
+    /// What part it plays.
+    pub(crate) fn role(&self) -> Role {
+        self.known.role
     }
 
     /// Its bytes from an offset on.
-    pub(crate) fn read_from(&self, offset: u64) -> Result<BufReader<&File>> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(offset)).map_err(|e| self.failed("read it", e))?;
-        Ok(BufReader::with_capacity(CHUNK_BYTES, file))
+    pub(crate) fn read_from(&self, offset: u64) -> Result<Box<dyn BufRead + '_>> {
+        self.content.read_from(offset).map_err(|e| self.failed("read it", e))
     }
 
     /// Its lines from a place on.
-    pub(crate) fn lines_from(&self, place: Place, limit: u64) -> Result<Lines<BufReader<&File>>> {
+    pub(crate) fn lines_from(
+        &self,
+        place: Place,
+        limit: u64,
+    ) -> Result<Lines<Box<dyn BufRead + '_>>> {
         Ok(Lines::new(self.read_from(place.offset)?, place, limit))
     }
 
-    /// Its format, told by its first lines.
+    /// Its format, told by its first lines, and between `OpenClaw` and pi by its folder.
     pub(crate) fn recognise(&self) -> Result<Format> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
         let mut head = Vec::new();
         let input = self.read_from(0)?;
         input.take(HEAD_BYTES).read_to_end(&mut head).map_err(|e| self.failed("read it", e))?;
-        Ok(recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES)))
+        if self.shape == Shape::Whole {
+            return Ok(recognise_whole(&head));
+        }
+        let format = recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES));
+        Ok(if format == Format::Pi && self.is_openclaws() { Format::OpenClaw } else { format })
     }
 
-    /// Whether it is what it was when it was opened, and still what its path names.
+    fn is_openclaws(&self) -> bool {
+        let folder = self.place.parent().unwrap_or(&self.place);
+        source_of(Format::OpenClaw).owns(folder)
+    }
+
+    /// What is known of it: from its lines, its place, and before.
+    pub(crate) fn attributes(
+        &self,
+        format: Format,
+        facts: &Facts,
+        before: Option<Attributes>,
+        registries: &Registries,
+    ) -> Attributes {
+        let mut attributes = before.unwrap_or_default();
+        let own = &self.known;
+        let or = |new: &Option<String>, old: &mut Option<String>| {
+            if new.is_some() {
+                old.clone_from(new);
+            }
+        };
+        attributes.role = own.role;
+        attributes.source = self.place.to_string_lossy().into_owned();
+        attributes.root = self.root.to_string_lossy().into_owned();
+        attributes.packed.clone_from(&own.packed);
+        attributes.mode = self.content.mode();
+        attributes.modified_ms = self.content.modified_ms();
+        attributes.header_id = attributes.header_id.or_else(|| facts.header_id.clone());
+        let agent = agent(&self.place);
+        or(&agent, &mut attributes.agent);
+        or(&facts.session_key, &mut attributes.session_key);
+        or(&facts.title, &mut attributes.title);
+        or(&facts.provider, &mut attributes.provider);
+        or(&facts.model, &mut attributes.model);
+        or(&facts.cwd, &mut attributes.cwd);
+        self.overlay(&mut attributes);
+        // A run that reads no lines knows the id from the one before.
+        let facts = Facts { header_id: attributes.header_id.clone(), ..facts.clone() };
+        let describe = |format, attributes: &mut Attributes| {
+            source_of(format).describe(&self.place, &facts, registries, attributes);
+        };
+        describe(format, &mut attributes);
+        // An empty transcript, or a binding, does not say whose it is; its folder does.
+        let is_unsaid = matches!(format, Format::Pi | Format::Jsonl | Format::Document);
+        if is_unsaid && self.is_openclaws() {
+            describe(Format::OpenClaw, &mut attributes);
+        }
+        attributes
+    }
+
+    /// What the source's own file knows of it counts more than its lines.
+    fn overlay(&self, attributes: &mut Attributes) {
+        let own = &self.known;
+        let fields = [
+            (&own.header_id, &mut attributes.header_id),
+            (&own.session_key, &mut attributes.session_key),
+            (&own.title, &mut attributes.title),
+            (&own.agent, &mut attributes.agent),
+            (&own.channel, &mut attributes.channel),
+            (&own.provider, &mut attributes.provider),
+            (&own.model, &mut attributes.model),
+            (&own.status, &mut attributes.status),
+        ];
+        for (new, old) in fields {
+            if new.is_some() {
+                old.clone_from(new);
+            }
+        }
+        attributes.updated_ms = own.updated_ms.or(attributes.updated_ms);
+        if !own.counters.is_empty() {
+            attributes.counters.clone_from(&own.counters);
+        }
+        own.lineage.iter().for_each(|one| attributes.relate(one.clone()));
+    }
+
+    /// Whether it is what it was when it was opened, and still where it was found.
     pub(crate) fn is_unchanged(&self) -> bool {
-        let is_same = |metadata: Metadata| Stamp::of(&metadata) == self.stamp;
-        self.file.metadata().is_ok_and(is_same) && self.path.metadata().is_ok_and(is_same)
+        self.content.is_unchanged()
     }
 
-    /// An error about this file.
+    /// An error about this source.
     pub(crate) fn failed(&self, operation: &'static str, source: std::io::Error) -> Error {
         Error::io(&self.path, operation, source)
     }
 }
 
-/// What a file type is called where it is no regular file's.
-pub(crate) fn not_a_file(file_type: FileType) -> Option<&'static str> {
-    match file_type {
-        file if file.is_file() => None,
-        folder if folder.is_dir() => Some("a folder"),
-        link if link.is_symlink() => Some("a symbolic link"),
-        pipe if pipe.is_fifo() => Some("a pipe"),
-        socket if socket.is_socket() => Some("a socket"),
-        _ => Some("a device"),
-    }
+fn begins_packed(file: &PlainFile) -> bool {
+    file.read_from(0).is_ok_and(|mut input| {
+        let head = input.fill_buf();
+        head.is_ok_and(PackedFile::recognises)
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a packed file was called before.
+fn unpacked(place: &Path) -> PathBuf {
+    let name = file_name(place);
+    place.with_file_name(name.strip_suffix(".zst").unwrap_or(&name))
+}
 
-    #[test]
-    fn refuses_what_is_no_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let error = Original::open(folder.path()).expect_err("a folder is no file");
-        assert!(error.to_string().contains("is a folder, not a file"), "{error}");
-        let error = Original::open(&folder.path().join("none")).expect_err("not there");
-        assert_eq!(error.code(), "not-found");
-        let error = Original::open(Path::new("/dev/null")).expect_err("a device");
-        assert_eq!(error.code(), "invalid");
-    }
-
-    #[test]
-    fn sees_changes() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.jsonl");
-        std::fs::write(&path, "a").expect("writes");
-        let original = Original::open(&path).expect("opens");
-        assert!(original.is_unchanged());
-        std::fs::write(&path, "ab").expect("writes");
-        assert!(!original.is_unchanged());
-    }
+/// Whether a source that is known by its place is still there.
+pub(crate) fn is_there(place: &Path) -> bool {
+    let packed = || place.with_file_name(format!("{}.zst", file_name(place)));
+    // A part is below its file, which is no folder.
+    let is_part = || place.parent().is_some_and(Path::is_file);
+    place.exists() || is_part() || packed().exists()
 }

@@ -42,9 +42,9 @@ pub struct Receipt {
     /// rest of its line.
     #[serde(default)]
     pub continues: Option<u64>,
-    /// When the source was last modified, in milliseconds since the epoch.
+    /// Its one record is the whole source; earlier ones are what it was before.
     #[serde(default)]
-    pub modified_ms: Option<i64>,
+    pub whole: bool,
     /// The receipt before.
     #[serde(default)]
     pub previous: Option<u64>,

@@ -3,15 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use session_journal::{ErrorKind, Reader, Sequence, SessionName};
+use session_journal::{ErrorKind, Info, LocalHost, Reader, Sequence, SessionName, info};
 
+use crate::attributes::{Attributes, Standing};
 use crate::copy::Start;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::format::Format;
 use crate::lines::{LineError, Place};
 use crate::mapper::OPAQUE;
-use crate::original::Original;
+use crate::object::Object;
+use crate::original::{Original, is_there};
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
+use crate::sources::{Facts, source_of};
 
 /// A session that has the name of a source.
 pub(crate) struct Stored {
@@ -19,14 +23,19 @@ pub(crate) struct Stored {
     pub(crate) path: PathBuf,
     reader: Reader,
     receipts: Vec<(Sequence, Receipt)>,
+    /// Its newest attributes.
+    pub(crate) standing: Option<Standing>,
+    /// Imported records are missing: power was cut before they were synced, whatever their receipt
+    /// says.
+    has_holes: bool,
 }
 
 /// What a session is to a source.
 pub(crate) enum Verdict {
     /// It holds exactly these bytes.
-    Same(Receipt),
+    Same(Box<Receipt>),
     /// It holds the beginning of them.
-    Beginning(Start, Loose),
+    Beginning(Box<(Start, Loose)>),
     /// It holds something else; why.
     Other(String),
 }
@@ -54,12 +63,48 @@ impl Stored {
     /// Reads what receipts the session has. `Err(why)` in the inner result where the session is
     /// damaged or no session, so that it can be passed over.
     pub(crate) fn open(name: SessionName, path: PathBuf) -> Result<Result<Self, String>> {
-        let read =
-            Reader::open(&path).and_then(|reader| Ok((receipts(&reader, Gaps::Stop)?, reader)));
-        match read {
-            Ok((receipts, reader)) => Ok(Ok(Self { name, path, reader, receipts })),
+        let read = || {
+            let reader = Reader::open(&path)?;
+            let receipts = receipts(&reader, Gaps::Stop)?;
+            let standing = Attributes::standing(&reader)?;
+            let has_holes = has_holes(&info(&path, &LocalHost)?, &receipts);
+            Ok((reader, receipts, standing, has_holes))
+        };
+        match read() {
+            Ok((reader, receipts, standing, has_holes)) => {
+                Ok(Ok(Self { name, path, reader, receipts, standing, has_holes }))
+            }
             Err(error) => unusable(&path, error).map(Err),
         }
+    }
+
+    /// Whether records are missing that nobody took away.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.has_holes
+    }
+
+    /// The last receipt.
+    pub(crate) fn receipt(&self) -> Option<&(Sequence, Receipt)> {
+        self.receipts.last()
+    }
+
+    /// Whether it came from this source.
+    pub(crate) fn is_from(&self, original: &Original) -> bool {
+        self.source().is_some_and(|source| source == original.place())
+    }
+
+    /// Where its source is, as far as is known: a source that was moved is known again, and its new
+    /// place is in the attributes.
+    fn source(&self) -> Option<&Path> {
+        let newest = self.standing.as_ref().map(|standing| &standing.attributes.source);
+        newest.or_else(|| Some(&self.receipts.last()?.1.source)).map(Path::new)
+    }
+
+    /// Why it is another source's: that one is still there, so this one was not moved.
+    pub(crate) fn another(&self, original: &Original) -> Option<String> {
+        let source = self.source()?;
+        let is_another = source != original.place() && is_there(source);
+        is_another.then(|| format!("was imported from {}, which is still there", source.display()))
     }
 
     /// The offsets that its receipts cover.
@@ -68,7 +113,7 @@ impl Stored {
     }
 
     /// The format of its last import.
-    pub(crate) fn format(&self) -> Option<crate::format::Format> {
+    pub(crate) fn format(&self) -> Option<Format> {
         self.receipts.last().and_then(|(_, receipt)| receipt.format())
     }
 
@@ -91,21 +136,32 @@ impl Stored {
     ) -> Result<Verdict> {
         let whole = print.whole();
         let sha256 = whole.sha256();
+        if self.has_holes {
+            return Ok(Verdict::Other("records of it are missing; verify it".to_owned()));
+        }
         let is_same = |r: &Receipt| r.bytes == whole.offset && r.sha256 == sha256;
-        if let Some((_, receipt)) = self.receipts.iter().rev().find(|(_, r)| is_same(r)) {
-            return Ok(Verdict::Same(receipt.clone()));
+        // Only the last receipt: a source that was cut back to what it once was is not what the
+        // session gives back.
+        if let Some((_, receipt)) = self.receipts.last().filter(|(_, r)| is_same(r)) {
+            if let Some(other) = self.another(original) {
+                return Ok(Verdict::Other(other));
+            }
+            return Ok(Verdict::Same(Box::new(receipt.clone())));
+        }
+        if self.receipts.last().is_some_and(|(_, receipt)| receipt.whole) {
+            return Ok(Verdict::Other("holds a file that was kept whole".to_owned()));
         }
         let start = match self.start(original, print) {
             Ok(start) => start,
             Err(why) => return Ok(Verdict::Other(why)),
         };
         match self.loose(original, &start, limit) {
-            Ok(Some(loose)) => Ok(Verdict::Beginning(start, loose)),
+            Ok(Some(loose)) => Ok(Verdict::Beginning(Box::new((start, loose)))),
             Ok(None) if start.previous.is_none() => {
                 Ok(Verdict::Other("holds records that did not come from this source".to_owned()))
             }
             // Somebody else's records stand behind the import.
-            Ok(None) => Ok(Verdict::Beginning(start, Loose::default())),
+            Ok(None) => Ok(Verdict::Beginning(Box::new((start, Loose::default())))),
             Err(Error::Journal(error)) => unusable(&self.path, error).map(Verdict::Other),
             Err(error) => Err(error),
         }
@@ -120,9 +176,8 @@ impl Stored {
         if place.sha256() != receipt.sha256 {
             return Err("the source was rewritten since it was imported, or is another".to_owned());
         }
-        let source = Path::new(&receipt.source);
-        if source != original.place() && source.exists() {
-            return Err(format!("was imported from {}, which is still there", receipt.source));
+        if let Some(other) = self.another(original) {
+            return Err(other);
         }
         let continued = self.receipts.iter().filter(|(_, r)| r.continues.is_some()).count() as u64;
         Ok(Start {
@@ -133,7 +188,26 @@ impl Stored {
             open: receipt.unterminated.map(Sequence::new),
             previous: Some(*sequence),
             header_id: receipt.header_id.clone(),
+            facts: Facts::default(),
         })
+    }
+
+    /// What the lines say about the session that an import left without a receipt.
+    pub(crate) fn facts(&self, format: Format, loose: &Loose) -> Result<Facts> {
+        let (mut facts, Some((first, last))) = (Facts::default(), loose.first.zip(loose.last))
+        else {
+            return Ok(Facts::default());
+        };
+        for record in self.reader.records_from(first)? {
+            let record = record?;
+            if record.sequence > last {
+                break;
+            }
+            if let Some(line) = Object::parse(&record.payload).filter(|_| is_line(&record)) {
+                source_of(format).learn(&line, &mut facts);
+            }
+        }
+        Ok(facts)
     }
 
     /// Compares the records behind the last receipt with the source. `None` where they are not all
@@ -180,6 +254,17 @@ impl Stored {
         }
         Ok(Some(loose))
     }
+}
+
+/// Whether some record that a receipt names is known to be missing.
+fn has_holes(info: &Info, receipts: &[(Sequence, Receipt)]) -> bool {
+    let ranges = receipts.iter().filter_map(|(_, one)| one.first_seq.zip(one.last_seq));
+    let ranges: Vec<_> = ranges.collect();
+    info.torn.iter().chain(&info.damage).any(|hole| {
+        let begin = hole.first.get();
+        let end = begin.saturating_add(hole.records_lost);
+        ranges.iter().any(|(first, last)| *first < end && begin <= *last)
+    })
 }
 
 /// Whether a record holds this line, or its beginning.

@@ -102,4 +102,32 @@ proptest! {
         }
         prop_assert!(!bench.journal("a~2").exists());
     }
+
+    /// Any files that are kept whole, one after the other under one name.
+    #[test]
+    fn any_file_that_is_kept_whole_comes_back_in_its_newest_version(
+        versions in prop::collection::vec(sources(), 1..5),
+    ) {
+        let bench = Bench::new();
+        for version in versions {
+            let path = bench.write("sessions.json", &version);
+            let report = bench.import().run_file(&path);
+            prop_assert!(report.error.is_none(), "{:?}", report);
+            prop_assert_eq!(&bench.export("sessions.json"), &version);
+            bench.run(&path, Outcome::Unchanged);
+        }
+        prop_assert!(!bench.journal("sessions.json~2").exists());
+    }
+
+    /// Any bytes, packed.
+    #[test]
+    fn any_bytes_come_back_unpacked(source in sources()) {
+        let bench = Bench::new();
+        let packed = zstd::encode_all(&source[..], 1).expect("packs");
+        let path = bench.write("a.jsonl.zst", packed);
+        let report = bench.import().run_file(&path);
+        prop_assert!(report.error.is_none(), "{:?}", report);
+        prop_assert_eq!(&bench.export("a"), &source);
+        bench.run(&path, Outcome::Unchanged);
+    }
 }

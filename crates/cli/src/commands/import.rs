@@ -1,5 +1,9 @@
 //! `sjournal import`: session files of agents to journals.
 
+mod offers;
+mod report;
+mod rollback;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,28 +13,33 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use session_journal::Options;
 use session_journal_import::{
-    Error, Format, Import, ImportOptions, Outcome, SourceReport, Summary,
+    Attributes, Error, Format, Import, ImportOptions, Outcome, Plan, SourceReport, Summary,
 };
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, complain, exit_code};
+use crate::json;
 use crate::output::Colour;
 use crate::text::{count, printable, size};
+use report::Report;
 
-/// Convert session files (JSONL) of agents; folders are read recursively
+/// Convert sessions of agents; folders are read recursively, databases session by session
 ///
 /// The sources are only read. Run it again at any time: what is there already stays, what grew is
-/// extended.
+/// extended. With no path it offers what it finds in the home folder.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  \
     sjournal import ~/.openclaw/agents\n  \
     sjournal import --dry-run ~/.pi/agent/sessions\n  \
-    sjournal --json import session.jsonl | jq .warnings")]
+    sjournal import --yes --verify --report report.json\n  \
+    sjournal --json import session.jsonl | jq .damage\n  \
+    sjournal import --rollback --dry-run")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
-    /// Session files, or folders of them
-    #[arg(required = true)]
+    /// Session files, folders of them, or databases
     paths: Vec<PathBuf>,
-    /// What they are: auto, openclaw, pi, claude-code, codex, gemini or jsonl
+    /// What they are: auto, openclaw, pi, claude-code, codex, gemini, jsonl, openclaw-sqlite or
+    /// document
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = format)]
     format: Choice,
     /// Only tell what would be done
@@ -39,6 +48,22 @@ pub(crate) struct Args {
     /// How many files at a time [default: as many as there are processors, but at least 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Export every session once more, and compare it with its source
+    #[arg(long)]
+    verify: bool,
+    /// Write what became of every source to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// With no path: import what is found, without asking
+    #[arg(long)]
+    yes: bool,
+    /// Begin even if there may not be enough room
+    #[arg(long)]
+    ignore_space: bool,
+    /// Remove the journals that imports made and nobody has appended to, where their sources are
+    /// still there, byte for byte; with paths, only those from there
+    #[arg(long, conflicts_with_all = ["verify", "report", "yes", "ignore_space", "jobs"])]
+    rollback: bool,
 }
 
 /// A format, or none: each file is looked at.
@@ -53,27 +78,73 @@ fn format(text: &str) -> Result<Choice, String> {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
-    let defaults = ImportOptions::default();
-    let import = Import::new(
-        context.folder()?,
-        ImportOptions {
-            format: args.format.0,
-            dry_run: args.dry_run,
-            jobs: args.jobs.map_or(defaults.jobs, usize::from),
-            journal: Options { label: "import".to_owned(), ..defaults.journal },
+    if args.rollback {
+        return rollback::run(&args.paths, args.dry_run, context);
+    }
+    let paths = match &args.paths[..] {
+        [] => match offers::choose(args.yes, context)? {
+            offers::Choice::Import(paths) => paths,
+            offers::Choice::Nothing(exit) => return Ok(exit),
         },
-    );
+        paths => paths.to_vec(),
+    };
+    let import = Import::new(context.folder()?, options(args));
+    let plan = import.plan(&paths);
+    if !args.dry_run {
+        tell_space(&plan, context);
+        if !args.ignore_space {
+            import.check_space(&plan)?;
+        }
+    }
+    let mut report = args.report.as_deref().map(Report::begin).transpose()?;
+    let (summary, verdict) = work(&import, plan, report.as_mut(), context)?;
+    if let Some(report) = report {
+        report.end(&summary_json(&summary))?;
+    }
+    if context.json {
+        context.output.json(&summary_json(&summary))?;
+    } else {
+        print_summary(&summary, args, context)?;
+    }
+    context.output.flush()?;
+    if context.stop.is_requested() { Err(Failure::Interrupted) } else { Ok(verdict.exit(&summary)) }
+}
+
+fn options(args: &Args) -> ImportOptions {
+    let defaults = ImportOptions::default();
+    ImportOptions {
+        format: args.format.0,
+        dry_run: args.dry_run,
+        verify: args.verify,
+        jobs: args.jobs.map_or(defaults.jobs, usize::from),
+        journal: Options { label: "import".to_owned(), ..defaults.journal },
+    }
+}
+
+fn tell_space(plan: &Plan, context: &Context) {
+    let (sources, space) = (count(plan.sources(), "source"), plan.space());
+    let (needed, free) = (size(space.needed), size(space.free));
+    let bytes = size(plan.bytes());
+    context.note(&format!("{sources}, {bytes}; about {needed} are needed, {free} are free"));
+}
+
+fn work(
+    import: &Import,
+    plan: Plan,
+    mut file: Option<&mut Report>,
+    context: &mut Context,
+) -> Result<(Summary, Verdict), Failure> {
     let control = import.control();
     let at_stop = Arc::clone(&control);
     context.stop.then(move || at_stop.stop());
-
     let mut verdict = Verdict::default();
     let mut answered = Ok(());
-    let summary = with_progress(&import, context.progress("import"), || {
-        import.run(&args.paths, &mut |report| {
+    let summary = with_progress(import, context.progress("import"), || {
+        import.run_plan(plan, &mut |report| {
             verdict.see(report);
             if answered.is_ok() {
-                answered = answer(report, context);
+                let kept = file.as_mut().map_or(Ok(()), |file| file.add(&to_json(report)));
+                answered = kept.and_then(|()| answer(report, context));
             }
             if answered.is_err() {
                 control.stop();
@@ -81,13 +152,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
         })
     });
     answered?;
-    if context.json {
-        context.output.json(&summary_json(&summary))?;
-    } else {
-        print_summary(&summary, args.dry_run, context)?;
-    }
-    context.output.flush()?;
-    if context.stop.is_requested() { Err(Failure::Interrupted) } else { Ok(verdict.exit(&summary)) }
+    Ok((summary, verdict))
 }
 
 /// Shows how far the import is while it runs.
@@ -103,6 +168,7 @@ fn with_progress<T>(
             // Until the other end is gone.
             let moment = Duration::from_millis(200);
             while is_done.recv_timeout(moment) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                progress.of(control.sources_done(), control.sources_total());
                 progress.at(control.done(), control.total());
             }
         });
@@ -128,6 +194,7 @@ impl Verdict {
     /// Where nothing at all could be imported the first reason counts.
     fn exit(&self, summary: &Summary) -> Exit {
         match self.first {
+            None if !summary.is_balanced() => Exit::Findings,
             None => Exit::Done,
             Some(code) if summary.failed == summary.sources => Exit::Because(code),
             Some(_) => Exit::Findings,
@@ -149,24 +216,38 @@ fn answer(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
 }
 
 fn to_json(report: &SourceReport) -> Value {
+    let damage = report.damage.iter().map(|damage| {
+        json!({ "what": damage.what.as_str(), "lines": damage.lines, "count": damage.count })
+    });
     let mut value = json!({
         "source": report.source.to_string_lossy(),
         "session": report.session.as_ref().map(ToString::to_string),
         "outcome": report.outcome.as_str(),
+        "reason": report.reason,
+        "next": report.next,
         "records": report.records,
         "bytes": report.bytes,
         "opaque": report.opaque,
         "sha256": report.sha256,
         "warnings": report.warnings,
+        "damage": damage.collect::<Value>(),
         "format": report.format.map(Format::as_str),
+        "role": report.attributes.as_ref().map(|attributes| attributes.role.as_str()),
+        "session_key": report.attributes.as_ref().map(|attributes| &attributes.session_key),
+        "lineage": json::lineage(report.attributes.as_ref().map_or(&[], lineage)),
         "added_records": report.added_records,
         "added_bytes": report.added_bytes,
+        "verified": report.verified,
     });
     if let Some(error) = &report.error {
         value["error"] = error.to_string().into();
         value["code"] = code(error).into();
     }
     value
+}
+
+fn lineage(attributes: &Attributes) -> &[session_journal_import::Lineage] {
+    &attributes.lineage
 }
 
 fn code(error: &Error) -> &'static str {
@@ -186,8 +267,13 @@ fn summary_json(summary: &Summary) -> Value {
         "records": summary.records,
         "bytes": summary.bytes,
         "seconds": summary.time.as_secs_f64(),
+        "skipped_bytes": summary.skipped_bytes,
         "added_records": summary.added_records,
         "added_bytes": summary.added_bytes,
+        "record_bytes": summary.added_payload,
+        "line_feeds": summary.added_line_feeds,
+        "balanced": summary.is_balanced(),
+        "verified": summary.verified,
     })
 }
 
@@ -201,8 +287,8 @@ fn print(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
     let outcome = context.output.paint(colour, &format!("{:<9}", report.outcome.as_str()));
     let source = printable(&report.source.to_string_lossy());
     let Some(session) = &report.session else {
-        let why = report.warnings.first().filter(|_| report.outcome == Outcome::Skipped);
-        let why = why.map_or_else(String::new, |why| format!(": {}", printable(why)));
+        let is_told = report.outcome == Outcome::Skipped;
+        let why = if is_told { format!(": {}", printable(&report.reason)) } else { String::new() };
         return Ok(context.output.line(&format!("{outcome}  {source}{why}"))?);
     };
     let (records, bytes) = (report.records, size(report.bytes));
@@ -215,7 +301,7 @@ fn print(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_summary(summary: &Summary, dry_run: bool, context: &mut Context) -> Result<(), Failure> {
+fn print_summary(summary: &Summary, args: &Args, context: &mut Context) -> Result<(), Failure> {
     let counts = [
         (summary.imported, "imported"),
         (summary.extended, "extended"),
@@ -231,8 +317,22 @@ fn print_summary(summary: &Summary, dry_run: bool, context: &mut Context) -> Res
         .collect();
     let all = format!("{}, {}", count(summary.records, "record"), size(summary.bytes));
     let seconds = summary.time.as_secs_f64();
-    let end = if dry_run { "; a dry run, nothing was written" } else { "" };
+    let end = if args.dry_run { "; a dry run, nothing was written" } else { "" };
     let counts = counts.join(", ");
     let sources = count(summary.sources, "source");
-    Ok(context.output.line(&format!("{sources}: {counts}; {all}, {seconds:.1} s{end}"))?)
+    context.output.line(&format!("{sources}: {counts}; {all}, {seconds:.1} s{end}"))?;
+    if args.dry_run {
+        return Ok(());
+    }
+    let (read, records) = (summary.added_bytes, summary.added_payload);
+    let feeds = count(summary.added_line_feeds, "line feed");
+    let sum = if summary.is_balanced() { "every byte is there" } else { "BYTES ARE MISSING" };
+    context.output.line(&format!("{read} bytes read = {records} in records + {feeds}: {sum}"))?;
+    if args.verify {
+        let verified = count(summary.verified, "session");
+        context
+            .output
+            .line(&format!("{verified} exported again, and the same as their sources"))?;
+    }
+    Ok(())
 }

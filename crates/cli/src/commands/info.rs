@@ -1,7 +1,8 @@
 //! `sjournal info`: facts about a session.
 
 use serde_json::{Value, json};
-use session_journal::{Hole, Info, Liveness, LocalHost, info};
+use session_journal::{Hole, Info, Liveness, LocalHost, Reader, info};
+use session_journal_import::{Attributes, Lineage};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -24,12 +25,20 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     let path = target::find(context, &args.session)?;
     let info = context.stop.at_once(|| info(&path, &LocalHost))?;
+    // Damage may hide them; what is wrong is told all the same.
+    let known = Reader::open(&path).and_then(|reader| Attributes::of(&reader)).ok().flatten();
     if context.json {
         let mut value = to_json(&info);
         value["path"] = path.to_string_lossy().into();
+        let known = known.as_ref();
+        value["session_key"] = known.and_then(|known| known.session_key.clone()).into();
+        value["title"] = known.and_then(|known| known.title.clone()).into();
+        value["attributes"] = json::attributes(known);
         context.output.json(&value)?;
     } else {
-        for line in facts(&to_facts(&info)) {
+        let mut all = to_facts(&info);
+        all.extend(known.iter().flat_map(known_facts));
+        for line in facts(&all) {
             context.output.line(&line)?;
         }
     }
@@ -93,6 +102,39 @@ fn to_facts(info: &Info) -> Vec<(&'static str, String)> {
         facts.push(("header", "damaged; nothing is lost by that".to_owned()));
     }
     facts
+}
+
+/// What is known of an imported session beside its lines.
+fn known_facts(known: &Attributes) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("source", printable(&known.source))];
+    let texts = [
+        ("key", &known.session_key),
+        ("title", &known.title),
+        ("header id", &known.header_id),
+        ("agent", &known.agent),
+        ("channel", &known.channel),
+        ("model", &known.model),
+        ("status", &known.status),
+    ];
+    facts.extend(
+        texts.into_iter().filter_map(|(name, text)| Some((name, printable(text.as_ref()?)))),
+    );
+    let counters = known.counters.iter().map(|(name, number)| format!("{name} {number}"));
+    let counters: Vec<_> = counters.collect();
+    if !counters.is_empty() {
+        facts.push(("counters", counters.join(", ")));
+    }
+    facts.extend(known.lineage.iter().map(|one| (one.relation.as_str(), related(one))));
+    facts
+}
+
+/// What a session comes from, in a few words.
+pub(crate) fn related(lineage: &Lineage) -> String {
+    let names = [&lineage.session, &lineage.file, &lineage.id, &lineage.key];
+    let name = names.into_iter().flatten().next().map_or("-", String::as_str);
+    let at = lineage.at_ms.map_or_else(String::new, |at| format!(", {}", time(at)));
+    let inferred = if lineage.inferred { " (by its time)" } else { "" };
+    format!("{}{at}{inferred}", printable(name))
 }
 
 /// Holes in a few words.

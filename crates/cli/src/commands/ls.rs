@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use session_journal::Listed;
+use session_journal_import::{Attributes, Catalogue};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, complain};
@@ -11,28 +12,30 @@ use crate::text::{Align, owner, printable, size, table, time};
 
 /// List all sessions, newest first
 ///
-/// Reads the first page of each file only: of a session that was not released it tells records and
-/// times as they were last noted there. `info` counts.
+/// Reads the first page of each file, and the newest attributes: of a session that was not released
+/// it tells records and times as they were last noted there. `info` counts.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  \
     sjournal ls\n  \
     sjournal ls main/\n  \
     sjournal --json ls | jq -r 'select(.state == \"orphaned\") | .session'")]
 pub(crate) struct Args {
-    /// Only sessions whose name begins like this
+    /// Only sessions whose name, or key in their program's registry, begins like this
     prefix: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     let Some(store) = context.store()? else { return Ok(Exit::Done) };
     let mut listed = context.stop.at_once(|| store.list())?;
+    let journals = listed.iter().map(|one| (one.name.clone(), one.path.clone()));
+    let known = context.stop.at_once(|| Catalogue::read(journals));
     if let Some(prefix) = &args.prefix {
-        listed.retain(|one| one.name.to_string().starts_with(prefix));
+        listed.retain(|one| begins(one, &known, prefix));
     }
     if context.json {
-        listed.iter().try_for_each(|one| context.output.json(&to_json(one)))?;
+        listed.iter().try_for_each(|one| context.output.json(&to_json(one, &known)))?;
     } else {
-        print(&listed, context)?;
+        print(&listed, &known, context)?;
     }
     context.output.flush()?;
     let errors: Vec<_> = listed.into_iter().filter_map(|one| one.error).collect();
@@ -43,7 +46,27 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn to_json(one: &Listed) -> Value {
+fn begins(one: &Listed, known: &Catalogue, prefix: &str) -> bool {
+    let key = known_of(one, known).and_then(|known| known.session_key.as_deref());
+    one.name.to_string().starts_with(prefix) || key.is_some_and(|key| key.starts_with(prefix))
+}
+
+/// What is known of a session beside its lines, where it was imported.
+fn known_of<'a>(one: &Listed, known: &'a Catalogue) -> Option<&'a Attributes> {
+    let attributes = &known.at(&one.path)?.attributes;
+    (!attributes.source.is_empty()).then_some(attributes)
+}
+
+fn to_json(one: &Listed, known: &Catalogue) -> Value {
+    let mut value = facts_json(one);
+    let known = known_of(one, known);
+    value["session_key"] = known.and_then(|known| known.session_key.clone()).into();
+    value["title"] = known.and_then(|known| known.title.clone()).into();
+    value["attributes"] = json::attributes(known);
+    value
+}
+
+fn facts_json(one: &Listed) -> Value {
     let session = one.name.to_string();
     if let Some(error) = &one.error {
         return json!({
@@ -68,7 +91,7 @@ fn to_json(one: &Listed) -> Value {
     })
 }
 
-fn print(listed: &[Listed], context: &mut Context) -> Result<(), Failure> {
+fn print(listed: &[Listed], known: &Catalogue, context: &mut Context) -> Result<(), Failure> {
     let head = [
         ("SESSION", Align::Left),
         ("STATE", Align::Left),
@@ -77,8 +100,9 @@ fn print(listed: &[Listed], context: &mut Context) -> Result<(), Failure> {
         ("SIZE", Align::Right),
         ("UPDATED", Align::Left),
         ("OWNER", Align::Left),
+        ("KEY OR TITLE", Align::Left),
     ];
-    let rows: Vec<_> = listed.iter().map(row).collect();
+    let rows: Vec<_> = listed.iter().map(|one| row(one, known)).collect();
     for (index, line) in table(head, &rows).into_iter().enumerate() {
         let is_bad = |one: &Listed| one.error.is_some() || one.damaged;
         let line = match index.checked_sub(1) {
@@ -91,12 +115,14 @@ fn print(listed: &[Listed], context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn row(one: &Listed) -> [String; 7] {
+fn row(one: &Listed, known: &Catalogue) -> [String; 8] {
     let name = printable(&one.name.to_string());
     if one.error.is_some() {
         let none = || "-".to_owned();
-        return [name, "unreadable".to_owned(), none(), none(), none(), none(), none()];
+        return [name, "unreadable".to_owned(), none(), none(), none(), none(), none(), none()];
     }
+    let known = known_of(one, known);
+    let called = known.and_then(|known| known.session_key.as_ref().or(known.title.as_ref()));
     let damaged = if one.damaged { ", damaged" } else { "" };
     [
         name,
@@ -106,5 +132,6 @@ fn row(one: &Listed) -> [String; 7] {
         size(one.bytes),
         time(one.updated_ms),
         owner(one.owner.as_ref()),
+        called.map_or_else(|| "-".to_owned(), |called| printable(called)),
     ]
 }

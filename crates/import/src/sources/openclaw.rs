@@ -1,63 +1,128 @@
-//! `OpenClaw` and pi, versions 1 to 3: one header, then entries that name their parents.
+//! `OpenClaw`'s folders, up to the releases that moved to a database: pi's lines and some of its own,
+//! a registry, and what resets, deletions, trims, compactions and repairs set aside.
 
-use super::{EXTENSION, Mapped, Source, UNNAMED};
+pub(super) mod names;
+pub(super) mod registry;
+
+use std::path::{Path, PathBuf};
+
+use super::{Facts, Find, Mapped, Source, folders, names_above};
+use crate::attributes::Attributes;
+use crate::format::Format;
+use crate::lineage::{Lineage, Relation};
 use crate::object::Object;
+use crate::role::Role;
+use names::FileName;
+use registry::Registries;
+
+use super::pi::{Pi, forked};
 
 pub(super) struct OpenClaw;
 
-/// What is put behind `.jsonl` when a transcript is set aside by a delete, a reset, a rewrite or a
-/// repair. It is a session's history all the same.
-const SET_ASIDE: [&str; 4] = ["reset.", "deleted.", "bak", "corrupt-"];
+/// The environment variable that moves `OpenClaw`'s folder.
+const STATE_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 
-/// The lines that every version of pi and `OpenClaw` writes. Newer types may come; one of these is
-/// in every session.
-const ENTRIES: [(&str, &str); 9] = [
-    ("message", "message"),
-    ("model_change", "timestamp"),
-    ("thinking_level_change", "thinkingLevel"),
-    ("compaction", "summary"),
-    ("branch_summary", "fromId"),
-    ("custom", "customType"),
-    ("custom_message", "customType"),
-    ("label", "targetId"),
-    ("leaf", "targetId"),
-];
+/// The folders of an agent that hold sessions; the second one since the move to a database.
+const FOLDERS: [&str; 2] = ["sessions", "session-sqlite-import-archive"];
+
+/// A session that begins so soon after a reset took its place.
+const RESET_MS: i64 = 2000;
 
 impl Source for OpenClaw {
-    fn finds(&self, file_name: &str) -> bool {
-        if file_name.ends_with(EXTENSION) {
-            return true;
-        }
-        let Some((_, rest)) = file_name.rsplit_once(".jsonl.") else { return false };
-        let packed_or_unfinished = [".zst", ".gz", ".tmp", ".lock", ".json"];
-        SET_ASIDE.iter().any(|begin| rest.starts_with(begin))
-            && !packed_or_unfinished.iter().any(|end| rest.ends_with(end))
+    fn format(&self) -> Format {
+        Format::OpenClaw
+    }
+
+    fn homes(&self, home: &Path) -> Vec<PathBuf> {
+        let moved = std::env::var_os(STATE_VARIABLE).filter(|folder| !folder.is_empty());
+        let root = moved.map_or_else(|| home.join(".openclaw"), PathBuf::from);
+        folders([root.join("agents"), root.join("sessions")])
+    }
+
+    fn find(&self, path: &Path) -> Option<Find> {
+        names::read(path.file_name()?.to_str()?).map(|name| name.find)
+    }
+
+    fn owns(&self, folder: &Path) -> bool {
+        let names = names_above(&folder.join("file"));
+        names.windows(3).any(|three| three[0] == "agents" && FOLDERS.contains(&&*three[2]))
     }
 
     fn recognises(&self, line: &Object<'_>) -> bool {
         match line.text("type").as_deref() {
-            Some("session") => line.text("id").is_some(),
-            Some(kind) => ENTRIES.iter().any(|(entry, field)| *entry == kind && line.has(field)),
-            None => false,
+            Some("leaf" | "reset") => line.has("targetId"),
+            Some("message") => line.object("message").is_some_and(|message| {
+                message.has("__openclaw") || message.text("provider").as_deref() == Some("openclaw")
+            }),
+            Some("custom" | "custom_message") => {
+                let kind = line.text("customType").unwrap_or_default();
+                kind.starts_with("openclaw") || kind == "model-snapshot"
+            }
+            _ => line.text("traceSchema").is_some_and(|schema| schema.starts_with("openclaw")),
         }
+    }
+
+    fn header(&self) -> Option<&'static str> {
+        Some("session")
+    }
+
+    fn names_are_unique(&self) -> bool {
+        true
     }
 
     fn map(&self, line: &Object<'_>) -> Mapped {
-        let kind = line.text("type").unwrap_or_else(|| UNNAMED.to_owned());
-        // The id in a header is the session's, and often that of another file's header too.
-        let is_header = kind == "session";
-        let entry = |name| if is_header { None } else { line.text(name) };
-        Mapped {
-            key: entry("id"),
-            parent: entry("parentId"),
-            time_ms: line.time_ms("timestamp"),
-            kind: Some(kind),
+        let mapped = Pi.map(line);
+        Mapped { time_ms: mapped.time_ms.or_else(|| line.time_ms("ts")), ..mapped }
+    }
+
+    fn learn(&self, line: &Object<'_>, facts: &mut Facts) {
+        Pi.learn(line, facts);
+        if line.has("traceSchema") && facts.header_id.is_none() {
+            facts.header_id = line.text("sessionId");
+            facts.session_key = line.text("sessionKey");
         }
     }
 
-    fn session_id(&self, line: &Object<'_>) -> Option<String> {
-        (line.text("type")? == "session").then(|| line.text("id"))?
+    fn describe(
+        &self,
+        place: &Path,
+        facts: &Facts,
+        registries: &Registries,
+        attributes: &mut Attributes,
+    ) {
+        forked(facts, attributes);
+        let Some(folder) = place.parent() else { return };
+        let file_name = place.file_name().unwrap_or_default().to_string_lossy();
+        let name = names::read(&file_name).unwrap_or(FileName::PLAIN);
+        if let Some(lineage) = name.lineage() {
+            attributes.relate(lineage);
+        }
+        if attributes.role != Role::Transcript {
+            return;
+        }
+        let known = registries.folder(folder);
+        let is_current = name.relation.is_none() || name.relation == Some(Relation::TopicOf);
+        let entry = known.registry().entry(&file_name, facts.header_id.as_deref());
+        if let Some((key, entry)) = entry.filter(|_| is_current) {
+            entry.describe(key, attributes);
+        }
+        if is_current && let Some(lineage) = reset_from(facts, known.resets()) {
+            attributes.relate(lineage);
+        }
     }
+}
+
+/// A reset sets the old file aside and begins a new one at once; nothing else says that they belong
+/// together.
+fn reset_from(facts: &Facts, resets: &[(i64, String)]) -> Option<Lineage> {
+    let began = facts.began_ms?;
+    let mut near = resets.iter().filter(|(at, _)| (0..=RESET_MS).contains(&(began - at)));
+    let (at, file) = near.next()?;
+    // Two of them: no telling which.
+    near.next().is_none().then(|| Lineage {
+        inferred: true,
+        ..Lineage::to_file(Relation::ResetFrom, file.clone()).at(Some(*at))
+    })
 }
 
 #[cfg(test)]
@@ -65,42 +130,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_transcripts_and_what_was_set_aside() {
-        for name in [
-            "a.jsonl",
-            "a.trajectory.jsonl",
-            "a.jsonl.reset.2026-11-22T11-58-16.575Z",
-            "a.jsonl.deleted.2026-11-22T11-58-57.678Z",
-            "a.jsonl.bak.2026-11-22T11-59-49.402Z",
-            "a.jsonl.bak-12-1779354000685",
-            "a.jsonl.corrupt-2026-07-05T10-00-07-946Z-5a083f0f.jsonl",
-            "a.jsonl.corrupt-2026-07-05T10-00-07-946Z-5a083f0f",
-        ] {
-            assert!(OpenClaw.finds(name), "{name}");
-        }
-        for name in [
-            "a.jsonl.lock",
-            "a.jsonl.codex-app-server.json",
-            "a.jsonl.deleted.2026-11-22T11-58-57.678Z.zst",
-            "a.jsonl.repair.1.u.tmp",
-            "sessions.json",
-            "sessions.json.bak.1",
-            "README.md",
-        ] {
-            assert!(!OpenClaw.finds(name), "{name}");
-        }
+    fn knows_its_folders() {
+        assert!(OpenClaw.owns(Path::new("/home/u/.openclaw/agents/main/sessions")));
+        assert!(OpenClaw.owns(Path::new("/agents/main/sessions/cold")));
+        assert!(OpenClaw.owns(Path::new("/agents/main/session-sqlite-import-archive")));
+        assert!(!OpenClaw.owns(Path::new("/home/u/.openclaw/agents/main")));
     }
 
     #[test]
-    fn maps_header_and_entries() {
-        let map = |line: &str| OpenClaw.map(&Object::parse(line.as_bytes()).expect("an object"));
-        let header = map(r#"{"type":"session","id":"s","timestamp":"2026-05-21T09:00:00.274Z"}"#);
-        assert_eq!((header.kind.as_deref(), header.key), (Some("session"), None));
-        assert_eq!(header.time_ms, Some(1_779_354_000_274));
-        let entry = map(r#"{"type":"message","id":"b","parentId":"a","message":{}}"#);
-        assert_eq!((entry.key.as_deref(), entry.parent.as_deref()), (Some("b"), Some("a")));
-        let root = map(r#"{"type":"message","id":"b","parentId":null,"message":{}}"#);
-        assert_eq!(root.parent, None);
-        assert_eq!(map("{}").kind.as_deref(), Some(UNNAMED));
+    fn learns_the_key_from_a_trajectory() {
+        let line = r#"{"traceSchema":"openclaw-trajectory","sessionId":"s","sessionKey":"k",
+            "ts":"2026-05-21T09:00:00.274Z"}"#;
+        let line = Object::parse(line.as_bytes()).expect("an object");
+        let mut facts = Facts::default();
+        OpenClaw.learn(&line, &mut facts);
+        assert_eq!(
+            (facts.header_id.as_deref(), facts.session_key.as_deref()),
+            (Some("s"), Some("k"))
+        );
+        assert_eq!(OpenClaw.map(&line).time_ms, Some(1_779_354_000_274));
     }
 }

@@ -2,12 +2,15 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use session_journal::{NewRecord, Options, Reader};
-use session_journal_import::{Export, Import, ImportOptions, Outcome, SourceReport, Summary};
+use session_journal::{NewRecord, Options, Reader, Store, StoreOptions};
+use session_journal_import::{
+    Catalogue, Export, Import, ImportOptions, Outcome, SourceReport, Summary,
+};
 use tempfile::TempDir;
 
 pub struct Bench {
@@ -57,6 +60,15 @@ impl Bench {
     pub fn journal(&self, session: &str) -> PathBuf {
         let name: session_journal::SessionName = session.parse().expect("a name");
         self.store().join(name.relative_path())
+    }
+
+    /// What is known of all sessions.
+    pub fn catalogue(&self) -> Catalogue {
+        let store = Store::open(self.store(), StoreOptions::default()).expect("opens");
+        let listed = store.list().expect("lists").into_iter();
+        let mut journals: Vec<_> = listed.map(|one| (one.name, one.path)).collect();
+        journals.sort();
+        Catalogue::read(journals)
     }
 
     pub fn reader(&self, session: &str) -> Reader {
@@ -114,10 +126,46 @@ impl SourceLine {
     }
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("makes folders");
+    for entry in fs::read_dir(from).expect("reads") {
+        let entry = entry.expect("reads");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_tree(&from, &to);
+        } else {
+            fs::write(&to, fs::read(&from).expect("reads")).expect("writes");
+        }
+    }
+}
+
+/// All files below a folder: their paths from there, and their bytes.
+pub fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(&folder).expect("reads") {
+            let path = entry.expect("reads").path();
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let below = path.strip_prefix(root).expect("is below").to_owned();
+            files.insert(below, fs::read(&path).expect("reads"));
+        }
+    }
+    files
+}
+
+/// A folder of `tests/fixtures`.
+pub fn fixtures_folder(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(folder)
+}
+
 /// All fixture files below a folder of `tests/fixtures`.
 pub fn fixtures(folder: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(folder);
-    let mut waiting = vec![root];
+    let mut waiting = vec![fixtures_folder(folder)];
     let mut files = Vec::new();
     while let Some(folder) = waiting.pop() {
         for entry in fs::read_dir(&folder).expect("the fixtures are there") {

@@ -1,0 +1,70 @@
+//! With no path: what there is to import in the home folder, and whether to.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use session_journal::ErrorKind;
+use session_journal_import::{Offer, offers};
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure, note};
+use crate::text::{Align, count, printable, size, table};
+
+/// What is to be done.
+pub(super) enum Choice {
+    /// These are to be imported.
+    Import(Vec<PathBuf>),
+    /// Nothing is; how the command ends.
+    Nothing(Exit),
+}
+
+/// Offers what it finds, and asks.
+pub(super) fn choose(yes: bool, context: &mut Context) -> Result<Choice, Failure> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let home = home.ok_or_else(|| Failure::usage("HOME is not set; name the folders to import"))?;
+    let found = context.stop.at_once(|| offers(&home));
+    if found.is_empty() {
+        return Err(nothing(&home));
+    }
+    if !context.json {
+        show(&found, context)?;
+        context.output.flush()?;
+    }
+    let paths = || found.iter().map(|offer| offer.path.clone()).collect();
+    if yes {
+        return Ok(Choice::Import(paths()));
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        let what = "nobody can be asked here; give --yes to import all of it, or name the folders";
+        return Err(Failure::usage(what));
+    }
+    let sources = found.iter().map(|offer| offer.sources).sum();
+    note(&format!("import {}? Nothing in them is changed. [y/N]", count(sources, "source")));
+    let mut answer = String::new();
+    // A signal ends the waiting.
+    let read = context.stop.at_once(|| io::stdin().lock().read_line(&mut answer));
+    read.map_err(Failure::Output)?;
+    let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    Ok(if is_yes { Choice::Import(paths()) } else { Choice::Nothing(Exit::Done) })
+}
+
+fn nothing(home: &Path) -> Failure {
+    let what = "no sessions of OpenClaw, pi, Claude Code, Codex or Gemini were found below it";
+    Failure::about(ErrorKind::NotFound, home, what, "name the folders to import")
+}
+
+fn show(found: &[Offer], context: &mut Context) -> Result<(), Failure> {
+    let head = [
+        ("PROGRAM", Align::Left),
+        ("SOURCES", Align::Right),
+        ("SIZE", Align::Right),
+        ("FOLDER", Align::Left),
+    ];
+    let rows = found.iter().map(|offer| {
+        let folder = printable(&offer.path.to_string_lossy());
+        [offer.format.to_string(), offer.sources.to_string(), size(offer.bytes), folder]
+    });
+    let rows: Vec<_> = rows.collect();
+    table(head, &rows).iter().try_for_each(|line| context.output.line(line))?;
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! The sessions of a store by what is known of them beside their lines: look-up by the registry's
+//! key, and lineage from session to session.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use session_journal::{Reader, SessionName};
+
+use crate::attributes::Attributes;
+use crate::lineage::Lineage;
+use crate::role::Role;
+
+/// How many steps of lineage are walked.
+const STEPS_MAX: usize = 1000;
+
+/// A session in a catalogue.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: SessionName,
+    /// Its journal.
+    pub path: PathBuf,
+    /// What is known of it. Of a session that was not imported, nothing.
+    pub attributes: Attributes,
+}
+
+/// The sessions of a store.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    entries: Vec<Entry>,
+    by_path: HashMap<PathBuf, usize>,
+}
+
+/// A step from a session to where it comes from.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// The session that comes from there.
+    pub from: &'a Entry,
+    /// How they relate.
+    pub lineage: &'a Lineage,
+    /// The session that it comes from, where it is in the store.
+    pub to: Option<&'a Entry>,
+}
+
+impl Catalogue {
+    /// Reads the attributes of these journals, several at a time. A journal that cannot be read has
+    /// none.
+    pub fn read(journals: impl IntoIterator<Item = (SessionName, PathBuf)>) -> Self {
+        let journals: Vec<_> = journals.into_iter().collect();
+        let found: Mutex<Vec<(usize, Attributes)>> = Mutex::default();
+        let next = AtomicUsize::new(0);
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(journals.len());
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some((at, (_, path))) = step(&journals, &next) {
+                        let reader = Reader::open(path);
+                        let attributes = reader.and_then(|reader| Attributes::of(&reader));
+                        let attributes = attributes.ok().flatten().unwrap_or_default();
+                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                        found.push((at, attributes));
+                    }
+                });
+            }
+        });
+        let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_unstable_by_key(|(at, _)| *at);
+        let entries = journals.into_iter().zip(found);
+        let entries =
+            entries.map(|((name, path), (_, attributes))| Entry { name, path, attributes });
+        Self::of(entries.collect())
+    }
+
+    fn of(entries: Vec<Entry>) -> Self {
+        let by_path = entries.iter().enumerate().map(|(at, one)| (one.path.clone(), at)).collect();
+        Self { entries, by_path }
+    }
+
+    /// All sessions.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The session of a journal.
+    #[must_use]
+    pub fn at(&self, path: &Path) -> Option<&Entry> {
+        self.by_path.get(path).map(|at| &self.entries[*at])
+    }
+
+    /// The session that has this key in its program's registry. A registry gives a key to a new
+    /// session when the old one is reset, so the one that was updated last has it.
+    #[must_use]
+    pub fn by_key(&self, key: &str) -> Option<&Entry> {
+        // A trace of a session names its key too.
+        let is_its = |one: &&Entry| {
+            one.attributes.role == Role::Transcript
+                && one.attributes.session_key.as_deref() == Some(key)
+        };
+        let age = |one: &&Entry| (one.attributes.updated_ms, one.attributes.modified_ms);
+        self.entries.iter().filter(is_its).max_by_key(age)
+    }
+
+    /// Where a session comes from, step by step: its own relations first, then those of the
+    /// sessions that they lead to.
+    #[must_use]
+    pub fn lineage<'a>(&'a self, entry: &'a Entry) -> Vec<Step<'a>> {
+        let mut steps: Vec<Step<'a>> = Vec::new();
+        let (mut waiting, mut seen) = (vec![entry], HashSet::from([&entry.path]));
+        while let Some(from) = waiting.pop() {
+            for lineage in &from.attributes.lineage {
+                let to = self.resolve(from, lineage);
+                steps.push(Step { from, lineage, to });
+                waiting.extend(to.filter(|to| seen.insert(&to.path)));
+                if steps.len() == STEPS_MAX {
+                    return steps;
+                }
+            }
+        }
+        steps
+    }
+
+    /// The session that a relation leads to, by whatever it is known.
+    fn resolve(&self, from: &Entry, lineage: &Lineage) -> Option<&Entry> {
+        let by_session = |name: &str| self.entries.iter().find(|one| one.name.to_string() == name);
+        let by_file = |file: &str| self.by_file(from, file);
+        let by_id = |id: &str| {
+            let is_its = |one: &&Entry| {
+                one.path != from.path && one.attributes.header_id.as_deref() == Some(id)
+            };
+            // The plain file before what was set aside of it.
+            let has_relations = |one: &&Entry| one.attributes.lineage.len();
+            self.entries.iter().filter(is_its).min_by_key(has_relations)
+        };
+        let by_key = |key: &str| self.by_key(key).filter(|one| one.path != from.path);
+        let session = lineage.session.as_deref().and_then(by_session);
+        session
+            .or_else(|| lineage.file.as_deref().and_then(by_file))
+            .or_else(|| lineage.id.as_deref().and_then(by_id))
+            .or_else(|| lineage.key.as_deref().and_then(by_key))
+    }
+
+    /// The newest session of a file: of that very path, else of that name in the same folder, for
+    /// folders are moved.
+    fn by_file(&self, from: &Entry, file: &str) -> Option<&Entry> {
+        let name = file.rsplit(['/', '\\']).next()?;
+        let beside = Path::new(&from.attributes.source).with_file_name(name);
+        [PathBuf::from(file), beside].iter().find_map(|place| {
+            let is_its =
+                |one: &&Entry| one.path != from.path && Path::new(&one.attributes.source) == place;
+            self.entries.iter().rev().find(is_its)
+        })
+    }
+}
+
+fn step<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    all.get(at).map(|one| (at, one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lineage::Relation;
+
+    fn entry(name: &str, attributes: Attributes) -> Entry {
+        let path = PathBuf::from(format!("/store/{name}.journal"));
+        Entry { name: name.parse().expect("a name"), path, attributes }
+    }
+
+    fn from(source: &str, lineage: Vec<Lineage>) -> Attributes {
+        Attributes { source: source.to_owned(), lineage, ..Attributes::default() }
+    }
+
+    #[test]
+    fn the_session_that_was_updated_last_has_the_key() {
+        let with = |updated_ms| Attributes {
+            session_key: Some("k".to_owned()),
+            updated_ms,
+            ..Attributes::default()
+        };
+        let catalogue = Catalogue::of(vec![
+            entry("old", with(Some(1))),
+            entry("new", with(Some(2))),
+            entry("none", with(None)),
+        ]);
+        let found = catalogue.by_key("k").map(|one| one.name.to_string());
+        assert_eq!(found.as_deref(), Some("new"));
+        assert!(catalogue.by_key("other").is_none());
+    }
+
+    #[test]
+    fn lineage_is_walked_and_ends_in_a_circle() {
+        let file = |relation, file: &str| Lineage::to_file(relation, file);
+        let catalogue = Catalogue::of(vec![
+            entry("a", from("/s/a.jsonl", vec![file(Relation::ForkOf, "/elsewhere/b.jsonl")])),
+            entry("b", from("/s/b.jsonl", vec![file(Relation::TopicOf, "c.jsonl")])),
+            entry("c", from("/s/c.jsonl", vec![file(Relation::ForkOf, "a.jsonl")])),
+            entry("d", from("/s/d.jsonl", vec![file(Relation::ForkOf, "gone.jsonl")])),
+        ]);
+        let walk = |at: usize| {
+            let steps = catalogue.lineage(&catalogue.entries()[at]);
+            let name = |one: &Entry| one.name.to_string();
+            let steps = steps.iter().map(|step| (name(step.from), step.to.map(name)));
+            steps.collect::<Vec<_>>()
+        };
+        let some = |name: &str| Some(name.to_owned());
+        assert_eq!(
+            walk(0),
+            [("a".to_owned(), some("b")), ("b".to_owned(), some("c")), ("c".to_owned(), some("a")),]
+        );
+        assert_eq!(walk(3), [("d".to_owned(), None)]);
+    }
+}

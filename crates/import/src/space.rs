@@ -1,0 +1,60 @@
+//! How much room an import takes, and whether there is so much.
+
+use std::path::Path;
+
+use crate::discover::Spec;
+use crate::error::{Error, Problem, Result};
+use crate::naming::session_name;
+
+/// What the journal of an empty session takes, its receipt and attributes included.
+const JOURNAL_BYTES: u64 = 12 << 10;
+
+/// About how much room an import takes, and how much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of the sources that are not here yet, or have grown.
+    pub sources: u64,
+    /// About how many bytes their journals take.
+    pub needed: u64,
+    /// Bytes that are free where the store is.
+    pub free: u64,
+}
+
+impl Space {
+    pub(crate) fn of<'a>(store: &Path, specs: impl Iterator<Item = &'a Spec>) -> Self {
+        let mut space = Self { free: free(store), ..Self::default() };
+        for spec in specs {
+            let missing = missing(store, spec);
+            if missing > 0 || spec.bytes == 0 {
+                space.sources += missing;
+                // A frame around each record: for short lines a third more.
+                space.needed += JOURNAL_BYTES + missing + missing / 3;
+            }
+        }
+        space
+    }
+
+    pub(crate) fn check(&self, store: &Path) -> Result<()> {
+        if self.needed <= self.free {
+            return Ok(());
+        }
+        let (needed, free) = (self.needed, self.free);
+        Err(Error::file(store, Problem::NoRoom { needed, free }))
+    }
+}
+
+/// What of a source is not stored yet, going by the size of the journal of its name: whether it
+/// holds the source is found out when it is read.
+fn missing(store: &Path, spec: &Spec) -> u64 {
+    let Ok(name) = session_name(&spec.place(), spec.agent.as_deref()) else { return spec.bytes };
+    let stored = store.join(name.relative_path()).metadata();
+    stored.map_or(spec.bytes, |journal| spec.bytes.saturating_sub(journal.len()))
+}
+
+/// Bytes that are free for this user, at a place or at the nearest folder above it that is there.
+fn free(place: &Path) -> u64 {
+    let there = place.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    rustix::fs::statvfs(there)
+        .map_or(u64::MAX, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+}
