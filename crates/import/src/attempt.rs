@@ -177,7 +177,7 @@ impl Attempt<'_> {
         loop {
             let name = numbered(self.name, number, self.original.path())?;
             let path = self.path_of(&name);
-            if path.symlink_metadata().is_err() {
+            if self.import.sees_nothing || path.symlink_metadata().is_err() {
                 return Ok(Candidates { stored, reasons, free: name });
             }
             match Stored::open(name.clone(), path)? {
@@ -432,7 +432,7 @@ fn next_command(outcome: Outcome, name: &SessionName) -> String {
 }
 
 /// A word as a shell takes it.
-fn shell_word(text: &str) -> String {
+pub(crate) fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~:@+=,".contains(c);
     if text.chars().all(is_plain) && !text.starts_with('~') {
         return text.to_owned();

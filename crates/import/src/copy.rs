@@ -15,6 +15,9 @@ use crate::original::Original;
 use crate::receipt::Receipt;
 use crate::sources::{Facts, source_of};
 
+/// What is said of a source whose last line may be about to grow.
+pub(crate) const NO_LINE_FEED: &str = "the last line has no line feed";
+
 /// Where a copy begins: behind what the journal holds already.
 #[derive(Clone, Default)]
 pub(crate) struct Start {
@@ -120,7 +123,7 @@ pub(crate) fn copy(
     let damage = mapper.damages.into_all();
     let mut warnings: Vec<_> = damage.iter().map(ToString::to_string).collect();
     if !is_terminated {
-        warnings.push("the last line has no line feed".to_owned());
+        warnings.push(NO_LINE_FEED.to_owned());
     }
     if continues.is_some() {
         warnings.push("the last line had grown; its two parts are two records".to_owned());

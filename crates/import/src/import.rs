@@ -67,6 +67,8 @@ pub struct Import {
     pub(crate) folder: PathBuf,
     pub(crate) options: ImportOptions,
     pub(crate) control: Arc<Control>,
+    /// Whether it decides as if nothing were stored.
+    pub(crate) sees_nothing: bool,
 }
 
 /// Files of which no two may be imported at the same time, each with its place in the order.
@@ -75,7 +77,13 @@ type Group = Vec<(usize, Spec)>;
 impl Import {
     /// An import into the store in this folder. It is made when something is to be written.
     pub fn new(folder: impl Into<PathBuf>, options: ImportOptions) -> Self {
-        Self { folder: folder.into(), options, control: Arc::default() }
+        Self { folder: folder.into(), options, control: Arc::default(), sees_nothing: false }
+    }
+
+    /// One that decides as if nothing were stored, and stores nothing.
+    pub(crate) fn into_nothing(folder: impl Into<PathBuf>, options: ImportOptions) -> Self {
+        let options = ImportOptions { dry_run: true, verify: false, ..options };
+        Self { sees_nothing: true, ..Self::new(folder, options) }
     }
 
     /// Whether there is room for what was planned.
@@ -241,7 +249,7 @@ impl Plan {
         self.space
     }
 
-    fn of(all: Vec<Found>, store: &Path) -> Self {
+    pub(crate) fn of(all: Vec<Found>, store: &Path) -> Self {
         let mut plan = Self::default();
         let mut group_of = HashMap::new();
         for (index, found) in all.into_iter().enumerate() {

@@ -19,6 +19,7 @@ use crate::format::Format;
 use crate::object::Object;
 use crate::role::{Role, Shape};
 
+pub(crate) use openclaw::names::{FileName, read as file_name_of};
 pub use openclaw::registry::{Registries, Registry};
 
 /// What a line says about itself. It indexes the record; the payload is the line.
@@ -185,6 +186,9 @@ pub(crate) const EXTENSION: &str = ".jsonl";
 
 /// The same, packed.
 pub(crate) const PACKED_EXTENSION: &str = ".jsonl.zst";
+
+/// The name of a registry.
+pub(crate) const REGISTRY_NAME: &str = "sessions.json";
 
 /// The kind of a JSON object that does not say what it is.
 pub(crate) const UNNAMED: &str = "line";
