@@ -99,6 +99,8 @@ fn peak_memory(child: &Child) -> Option<u64> {
 /// What the machine takes to read all files and to write their bytes once: without a sync, and with
 /// one at the end.
 fn read_and_write_once(root: &Path, copy: &Path) -> (f64, f64) {
+    // What was just made is on its way to the disk: it shall not be in the way of anybody.
+    rest(root);
     let begin = Instant::now();
     let files = fs::read_dir(root.join("agents/main/sessions")).expect("reads");
     let mut paths: Vec<_> = files.map(|entry| entry.expect("reads").path()).collect();
@@ -121,7 +123,13 @@ fn read_and_write_once(root: &Path, copy: &Path) -> (f64, f64) {
     let synced = begin.elapsed().as_secs_f64();
     drop(file);
     fs::remove_file(copy).expect("removes");
+    rest(root);
     (written, synced)
+}
+
+/// Waits until the file system has written everything.
+fn rest(root: &Path) {
+    rustix::fs::syncfs(File::open(root).expect("opens")).expect("syncs");
 }
 
 fn tell(what: &str, made: &Made, done: &Done, (written, synced): (f64, f64)) {
