@@ -45,6 +45,7 @@ impl Fleet {
     pub const REPORTED: Self = Self { files: 14_000, bytes: 1_700_000_000, seed: 98_980 };
 
     /// Makes the files in the folder of one agent below this one.
+    #[must_use]
     pub fn make(self, root: &Path) -> Made {
         let folder = sessions_folder(root);
         let mut chance = Chance::of(self.seed);
@@ -75,6 +76,7 @@ impl Made {
 }
 
 /// One session of so many events of so many bytes each, in the folder of one agent below this one.
+#[must_use]
 pub fn long_session(root: &Path, events: u64, bytes: usize, seed: u64) -> Made {
     let mut chance = Chance::of(seed);
     let text = text(&mut chance);

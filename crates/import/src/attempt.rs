@@ -478,15 +478,17 @@ fn other_than(name: &SessionName, plain: &SessionName, reasons: Vec<String>) -> 
     if name == plain { Vec::new() } else { reasons }
 }
 
-/// Makes the folder of a journal, for this user only, as the store does.
+/// Makes the folder of a journal where there is none, for this user only, as the store does.
 fn make_folder(store: &Path, path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(store);
-    if folder.is_dir() && folder != store {
+    if folder.is_dir() {
         return Ok(());
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Error::io(folder, "make the folder", error))?;
     // The engine syncs the folder of the journal; the entry of that folder is ours.
-    let synced = std::fs::File::open(store).and_then(|store| store.sync_all());
-    synced.map_err(|error| Error::io(store, "sync the folder", error))
+    let above = if folder == store { store.parent().unwrap_or(store) } else { store };
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    let synced = std::fs::File::open(above).and_then(|above| above.sync_all());
+    synced.map_err(|error| Error::io(above, "sync the folder", error))
 }

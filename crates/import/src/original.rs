@@ -124,8 +124,8 @@ impl Original {
         if self.shape == Shape::Whole {
             return Ok(recognise_whole(&head));
         }
-        let format = recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES));
-        Ok(if format == Format::Pi && self.is_openclaws() { Format::OpenClaw } else { format })
+        let pi = if self.is_openclaws() { Format::OpenClaw } else { Format::Pi };
+        Ok(recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES), pi))
     }
 
     fn is_openclaws(&self) -> bool {

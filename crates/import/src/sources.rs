@@ -226,11 +226,13 @@ fn is_text(head: &[u8]) -> bool {
     !head.contains(&0)
 }
 
-/// Tells the format by the first line that only one source can have written; never by a name.
-pub(crate) fn recognise<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Format {
+/// Tells the format by the first line that only one source can have written; never by a name. Lines
+/// of pi are of the format `pi`.
+pub(crate) fn recognise<'a>(lines: impl IntoIterator<Item = &'a [u8]>, pi: Format) -> Format {
     let mut format = None;
     for line in lines.into_iter().filter_map(Object::parse) {
         let found = sources().find(|source| source.recognises(&line)).map(Source::format);
+        let found = if found == Some(Format::Pi) { Some(pi) } else { found };
         // pi's lines are OpenClaw's too; one that is OpenClaw's alone settles it.
         match (format, found) {
             (_, None) => {}
@@ -273,7 +275,7 @@ mod tests {
     use super::*;
 
     fn format_of(text: &str) -> Format {
-        recognise(text.split('\n').map(str::as_bytes))
+        recognise(text.split('\n').map(str::as_bytes), Format::Pi)
     }
 
     #[test]
