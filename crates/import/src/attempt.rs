@@ -21,7 +21,6 @@ use crate::report::{Outcome, SourceReport};
 use crate::role::Shape;
 use crate::sources::{Facts, Registries};
 use crate::stored::{Loose, Stored, Verdict};
-use crate::whole;
 
 /// An attempt at a source that is open.
 pub(crate) struct Attempt<'a> {
@@ -32,18 +31,33 @@ pub(crate) struct Attempt<'a> {
 }
 
 /// The sessions of one name, and the first name that is free.
-struct Candidates {
-    stored: Vec<Stored>,
-    reasons: Vec<String>,
-    free: SessionName,
+pub(crate) struct Candidates {
+    pub(crate) stored: Vec<Stored>,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) free: SessionName,
 }
 
 /// A session to be made, and why it does not have the plain name.
 struct New {
     name: SessionName,
     reasons: Vec<String>,
-    /// The session of the same source as it was before it was rewritten.
-    before: Option<SessionName>,
+    before: Option<Before>,
+}
+
+/// The session that the same source became before.
+struct Before {
+    name: SessionName,
+    /// It lost records; else the source was rewritten.
+    is_lost: bool,
+}
+
+impl Before {
+    fn reason(&self) -> String {
+        if self.is_lost {
+            return format!("session {} lost some of it, and the source is still there", self.name);
+        }
+        format!("the source was rewritten since it became session {}", self.name)
+    }
 }
 
 impl Attempt<'_> {
@@ -79,18 +93,19 @@ impl Attempt<'_> {
         for one in stored {
             match one.judge(self.original, &print, self.limit())? {
                 Verdict::Same(receipt) => return self.unchanged(&one, &receipt).map(Some),
-                Verdict::Beginning(start, loose) => {
-                    beginning = beginning.or(Some((one, start, loose)));
-                }
+                Verdict::Beginning(taken) => beginning = beginning.or(Some((one, taken))),
                 Verdict::Other(why) => {
                     reasons.push(format!("session {}: {why}", one.name));
-                    before =
-                        Some(one.name.clone()).filter(|_| one.is_from(self.original)).or(before);
+                    if one.is_from(self.original) {
+                        let is_lost = one.has_holes();
+                        before = Some(Before { name: one.name.clone(), is_lost });
+                    }
                 }
             }
         }
         match beginning {
-            Some((stored, start, loose)) => {
+            Some((stored, taken)) => {
+                let (start, loose) = *taken;
                 let mut report = self.go_on(&stored, start, loose, print.whole().offset)?;
                 if let Some(report) = &mut report {
                     report.warnings.extend(other_than(&stored.name, self.name, reasons));
@@ -101,77 +116,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// A file that is kept whole: a record for each version, in one session.
-    fn run_whole(&self) -> Result<Option<SourceReport>> {
-        let bytes = whole::read(self.original, self.limit(), &self.import.control)?;
-        let mut report = self.keep_whole(&bytes)?;
-        if let Some(report) = &mut report {
-            report.warnings.extend(whole::registry_warnings(self.original, &bytes));
-        }
-        Ok(report)
-    }
-
-    fn keep_whole(&self, bytes: &[u8]) -> Result<Option<SourceReport>> {
-        let Candidates { stored, mut reasons, free } = self.candidates()?;
-        let format = self.format(None)?;
-        let receipt = whole::receipt(self.original, format, bytes);
-        let facts = whole::learn(format, bytes);
-        let mine = stored.iter().find(|one| one.is_from(self.original));
-        for one in stored.iter().filter(|one| mine.is_none_or(|mine| mine.name == one.name)) {
-            match one.judge_whole(self.original, &receipt) {
-                whole::Verdict::Same(receipt) => return self.unchanged(one, &receipt).map(Some),
-                whole::Verdict::Older(place) => return self.replace(one, receipt, bytes, &place),
-                whole::Verdict::Other(why) => reasons.push(format!("session {}: {why}", one.name)),
-            }
-        }
-        if self.import.options.dry_run {
-            let copied = whole::copied(receipt, facts, bytes);
-            return Ok(Some(self.created(&free, copied, reasons)));
-        }
-        let Some(mut journal) = self.make(&free)? else { return Ok(None) };
-        let attributes = self.attributes(format, &facts, None);
-        let stored = whole::store(&mut journal, receipt, bytes, Some((1, &attributes)));
-        let receipt = settled(journal, stored)?;
-        let mut report = self.created(&free, whole::copied(receipt, facts, bytes), reasons);
-        report.attributes = Some(attributes);
-        Ok(Some(report))
-    }
-
-    /// A file that is kept whole, and was written anew.
-    fn replace(
-        &self,
-        stored: &Stored,
-        receipt: Receipt,
-        bytes: &[u8],
-        place: &whole::Place,
-    ) -> Result<Option<SourceReport>> {
-        let receipt = Receipt { records: place.records + 1, previous: place.previous, ..receipt };
-        let format = self.format(None)?;
-        let facts = whole::learn(format, bytes);
-        let (number, attributes) = self.next_attributes(stored, format, &facts);
-        let receipt = if self.import.options.dry_run {
-            receipt
-        } else {
-            let mut journal = Journal::open(&stored.path, &self.import.options.journal)?;
-            if journal.last_sequence() != stored.last_sequence() {
-                journal.close()?;
-                return Ok(None);
-            }
-            let attributes = number.map(|number| (number, &attributes));
-            let done = whole::store(&mut journal, receipt, bytes, attributes);
-            let closed = journal.close();
-            let receipt = done?;
-            closed?;
-            receipt
-        };
-        let copied = whole::copied(receipt, facts, bytes);
-        let reason = "the file was written anew; its session has the older ones too";
-        let mut report = self.copied(Outcome::Extended, &stored.name, copied).because(reason);
-        report.attributes = Some(attributes);
-        Ok(Some(report))
-    }
-
-    fn candidates(&self) -> Result<Candidates> {
+    pub(crate) fn candidates(&self) -> Result<Candidates> {
         let (mut stored, mut reasons) = (Vec::new(), Vec::new());
         let mut number = 1;
         loop {
@@ -192,12 +137,17 @@ impl Attempt<'_> {
         self.import.folder.join(name.relative_path())
     }
 
-    fn attributes(&self, format: Format, facts: &Facts, before: Option<Attributes>) -> Attributes {
+    pub(crate) fn attributes(
+        &self,
+        format: Format,
+        facts: &Facts,
+        before: Option<Attributes>,
+    ) -> Attributes {
         self.original.attributes(format, facts, before, self.registries)
     }
 
     /// The attributes that a session is to have now, and their number where they are new.
-    fn next_attributes(
+    pub(crate) fn next_attributes(
         &self,
         stored: &Stored,
         format: Format,
@@ -212,7 +162,7 @@ impl Attempt<'_> {
     }
 
     /// All of it is stored. What is known beside the lines may be new all the same.
-    fn unchanged(&self, stored: &Stored, receipt: &Receipt) -> Result<SourceReport> {
+    pub(crate) fn unchanged(&self, stored: &Stored, receipt: &Receipt) -> Result<SourceReport> {
         let mut report = self.report(Outcome::Unchanged, &stored.name, receipt);
         let format = receipt.format().unwrap_or(Format::Jsonl);
         let (number, attributes) = self.next_attributes(stored, format, &Facts::default());
@@ -252,8 +202,8 @@ impl Attempt<'_> {
         let copied = self.copy(format, Start::default(), Some(&mut journal));
         let signed = copied.and_then(|copied| {
             let mut attributes = self.attributes(format, &copied.facts, None);
-            if let Some(before) = &new.before {
-                let session = Some(before.to_string());
+            if let Some(before) = new.before.as_ref().filter(|before| !before.is_lost) {
+                let session = Some(before.name.to_string());
                 attributes.relate(Lineage { session, ..Lineage::new(Relation::RewriteOf) });
             }
             sign(&mut journal, &copied.receipt, Some((1, &attributes)))?;
@@ -262,15 +212,14 @@ impl Attempt<'_> {
         let (copied, attributes) = settled(journal, signed)?;
         let mut report = self.created(&new.name, copied, new.reasons);
         if let Some(before) = new.before {
-            let reason = format!("the source was rewritten since it became session {before}");
-            report = report.because(reason);
+            report = report.because(before.reason());
         }
         report.attributes = Some(attributes);
         Ok(Some(report))
     }
 
     /// Makes the journal of a new session; `None` where somebody was faster.
-    fn make(&self, name: &SessionName) -> Result<Option<Journal>> {
+    pub(crate) fn make(&self, name: &SessionName) -> Result<Option<Journal>> {
         let path = self.path_of(name);
         make_folder(&self.import.folder, &path)?;
         match Journal::create(&path, name, &self.import.options.journal) {
@@ -279,7 +228,12 @@ impl Attempt<'_> {
         }
     }
 
-    fn created(&self, name: &SessionName, copied: Copied, reasons: Vec<String>) -> SourceReport {
+    pub(crate) fn created(
+        &self,
+        name: &SessionName,
+        copied: Copied,
+        reasons: Vec<String>,
+    ) -> SourceReport {
         let is_empty = copied.receipt.bytes == 0;
         let outcome = if is_empty { Outcome::Empty } else { Outcome::Imported };
         let mut report = self.copied(outcome, name, copied);
@@ -302,6 +256,7 @@ impl Attempt<'_> {
         };
         let format = self.format(stored.format())?;
         let was_cut = loose.records > 0;
+        let start = Start { facts: stored.facts(format, &loose)?, ..start };
         let (copied, attributes) = if self.import.options.dry_run {
             let (start, _) = self.take_up(start, loose, format);
             let copied = self.copy(format, start, None)?;
@@ -339,7 +294,7 @@ impl Attempt<'_> {
         let (mut start, receipt) = self.take_up(start, loose, format);
         if let Some(receipt) = receipt {
             let is_all = start.place.offset == bytes;
-            let (number, attributes) = self.next_attributes(stored, format, &Facts::default());
+            let (number, attributes) = self.next_attributes(stored, format, &start.facts);
             let number = number.filter(|_| is_all).map(|number| (number, &attributes));
             start.previous = sign(journal, &receipt, number)?;
             if is_all {
@@ -371,7 +326,7 @@ impl Attempt<'_> {
         let receipt = Receipt {
             records: next.records,
             opaque: next.opaque,
-            header_id: next.header_id.clone(),
+            header_id: next.header_id.clone().or_else(|| next.facts.header_id.clone()),
             first_seq: loose.first.map(Sequence::get),
             last_seq: loose.last.map(Sequence::get),
             unterminated: open.map(Sequence::get),
@@ -387,18 +342,23 @@ impl Attempt<'_> {
     }
 
     /// The longest line that a record can hold.
-    fn limit(&self) -> u64 {
+    pub(crate) fn limit(&self) -> u64 {
         self.import.options.journal.record_bytes_max
     }
 
-    fn format(&self, stored: Option<Format>) -> Result<Format> {
+    pub(crate) fn format(&self, stored: Option<Format>) -> Result<Format> {
         match self.import.options.format.or(stored) {
             Some(format) => Ok(format),
             None => self.original.recognise(),
         }
     }
 
-    fn copied(&self, outcome: Outcome, name: &SessionName, copied: Copied) -> SourceReport {
+    pub(crate) fn copied(
+        &self,
+        outcome: Outcome,
+        name: &SessionName,
+        copied: Copied,
+    ) -> SourceReport {
         SourceReport {
             added_records: copied.added_records,
             added_bytes: copied.added_bytes,
@@ -441,7 +401,7 @@ pub(crate) fn shell_word(text: &str) -> String {
 }
 
 /// Closes a new session; takes it back where the source could not be read to its end.
-fn settled<T>(journal: Journal, filled: Result<T>) -> Result<T> {
+pub(crate) fn settled<T>(journal: Journal, filled: Result<T>) -> Result<T> {
     let cleaned = match &filled {
         Err(error) if !error.is_interrupted() => take_back(journal),
         _ => journal.close().map_err(Error::from),

@@ -129,8 +129,8 @@ fn key(number: u64) -> String {
 
 fn look_up(reader: &Reader, number: u64) -> session_journal::Result<Option<Record>> {
     match reader.by_key(&key(number)) {
-        // Damage hides it: the one before counts.
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        // Damage hides it, or may: the one before counts.
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unknown) => Ok(None),
         found => found,
     }
 }

@@ -1,6 +1,7 @@
 //! An imported session as clean pi JSONL, version 3: what pi can read as it is, what it would
 //! migrate migrated, and what is damaged left out and named.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
@@ -115,6 +116,13 @@ impl<'a> Cleaner<'a> {
     fn line(&mut self, line: &[u8]) -> Result<()> {
         self.line += 1;
         let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).trim_ascii();
+        // As pi reads it: one bad character does not cost the line, and all that hangs on it.
+        let text = String::from_utf8_lossy(line);
+        let is_mended = matches!(text, Cow::Owned(_)) && Object::parse(text.as_bytes()).is_some();
+        let line = if is_mended { text.as_bytes() } else { line };
+        if is_mended {
+            self.damages.add(Oddity::NotUtf8, self.line);
+        }
         let Some(object) = Object::parse(line) else {
             self.damages.add(left_out(line), self.line);
             return Ok(());

@@ -35,6 +35,8 @@ pub(crate) struct Start {
     pub(crate) previous: Option<Sequence>,
     /// The id that the source stated.
     pub(crate) header_id: Option<String>,
+    /// What the lines say that are stored and were never signed for.
+    pub(crate) facts: Facts,
 }
 
 /// What a copy did.
@@ -86,6 +88,7 @@ pub(crate) fn copy(
     }
     let lines_before = start.lines.saturating_sub(u64::from(open.is_some()));
     let mut mapper = Mapper::new(source_of(format), original.role(), lines_before);
+    mapper.facts = start.facts;
     let (mut is_terminated, mut payload) = (true, 0);
     loop {
         control.check(original.path())?;
@@ -121,7 +124,9 @@ pub(crate) fn copy(
         ..blank(original, format, lines.place())
     };
     let damage = mapper.damages.into_all();
-    let mut warnings: Vec<_> = damage.iter().map(ToString::to_string).collect();
+    let kept = |damage: &Damage| if damage.what.is_opaque() { ", kept as it is" } else { "" };
+    let mut warnings: Vec<_> =
+        damage.iter().map(|damage| format!("{damage}{}", kept(damage))).collect();
     if !is_terminated {
         warnings.push(NO_LINE_FEED.to_owned());
     }

@@ -79,14 +79,23 @@ impl Oddity {
         }
     }
 
+    /// Whether a line that has it is no JSON object.
+    #[must_use]
+    pub const fn is_opaque(self) -> bool {
+        matches!(
+            self,
+            Self::BrokenJson | Self::Torn | Self::NotUtf8 | Self::Nul | Self::NotAnObject
+        )
+    }
+
     const fn sentence(self) -> &'static str {
         match self {
-            Self::BrokenJson => "not JSON, kept as it is",
-            Self::Torn => "cut short, kept as it is",
-            Self::NotUtf8 => "not UTF-8, kept as it is",
-            Self::Nul => "NUL bytes, kept as they are",
+            Self::BrokenJson => "not JSON",
+            Self::Torn => "cut short",
+            Self::NotUtf8 => "not UTF-8",
+            Self::Nul => "NUL bytes",
             Self::Blank => "blank",
-            Self::NotAnObject => "not a JSON object, kept as it is",
+            Self::NotAnObject => "not a JSON object",
             Self::Embedded => "a whole record is inside",
             Self::ByteOrderMark => "begins with a byte order mark",
             Self::CarriageReturn => "ends in a carriage return",
@@ -163,8 +172,7 @@ mod tests {
         damages.add(Oddity::Blank, 3);
         (1..=10).for_each(|line| damages.add(Oddity::BrokenJson, line));
         let sentences: Vec<_> = damages.into_all().iter().map(ToString::to_string).collect();
-        let expected =
-            ["line 3: blank", "lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more: not JSON, kept as it is"];
+        let expected = ["line 3: blank", "lines 1, 2, 3, 4, 5, 6, 7, 8 and 2 more: not JSON"];
         assert_eq!(sentences, expected);
     }
 }

@@ -76,11 +76,14 @@ impl Spec {
 
 /// Everything that these paths mean, in a stable order. A file that is named is taken whatever its
 /// name; in a folder the name decides, and the content where that says more.
-pub(crate) fn discover(paths: &[PathBuf]) -> Vec<Found> {
+///
+/// The store itself is left out: it holds what was imported.
+pub(crate) fn discover(paths: &[PathBuf], store: Option<&Path>) -> Vec<Found> {
     let mut found = Vec::new();
+    let store = store.and_then(|store| store.canonicalize().ok());
     for path in paths {
         match path.metadata() {
-            Ok(metadata) if metadata.is_dir() => folder(path, &mut found),
+            Ok(metadata) if metadata.is_dir() => folder(path, store.as_deref(), &mut found),
             Ok(metadata) => {
                 let spec = Spec::named(path, metadata.len());
                 if metadata.is_file() {
@@ -95,11 +98,15 @@ pub(crate) fn discover(paths: &[PathBuf]) -> Vec<Found> {
     found
 }
 
-fn folder(root: &Path, found: &mut Vec<Found>) {
+fn folder(root: &Path, store: Option<&Path>, found: &mut Vec<Found>) {
     let before = found.len();
     let place = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let mut waiting = vec![root.to_owned()];
     while let Some(path) = waiting.pop() {
+        if store.is_some() && path.canonicalize().ok().as_deref() == store {
+            found.push(skipped(&path, "the store itself", "nothing", 0));
+            continue;
+        }
         let entries = fs::read_dir(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let mut entries = match entries {
             Ok(entries) => entries,
@@ -238,7 +245,7 @@ mod tests {
         let files = ["b/c/x.jsonl", "b/x.jsonl.lock", "sessions.json", "z.jsonl", "notes.txt"];
         let root = tree(&files);
         std::os::unix::fs::symlink(root.path(), root.path().join("loop")).expect("links");
-        let found = discover(&[root.path().to_owned(), root.path().join("notes.txt")]);
+        let found = discover(&[root.path().to_owned(), root.path().join("notes.txt")], None);
         let expected = [
             ('s', "loop"),
             ('s', "notes.txt"),
@@ -254,7 +261,7 @@ mod tests {
     #[test]
     fn keeps_every_file_of_a_folder_that_a_program_owns() {
         let root = tree(&["agents/main/sessions/odd.bin", "agents/main/other.bin"]);
-        let found = discover(&[root.path().to_owned()]);
+        let found = discover(&[root.path().to_owned()], None);
         let expected = [('s', "other.bin"), ('d', "odd.bin")];
         assert_eq!(kinds(&found), expected.map(|(kind, name)| (kind, name.to_owned())));
     }
@@ -262,7 +269,7 @@ mod tests {
     #[test]
     fn reports_what_is_not_there() {
         let root = tempfile::tempdir().expect("a folder");
-        assert_eq!(kinds(&discover(&[root.path().join("none")])), [('x', "none".to_owned())]);
-        assert!(matches!(discover(&[root.path().to_owned()])[..], [Found::Skipped(..)]));
+        assert_eq!(kinds(&discover(&[root.path().join("none")], None)), [('x', "none".to_owned())]);
+        assert!(matches!(discover(&[root.path().to_owned()], None)[..], [Found::Skipped(..)]));
     }
 }

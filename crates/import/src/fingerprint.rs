@@ -58,13 +58,15 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::Copies;
 
     #[test]
     fn remembers_beginnings() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.jsonl");
         std::fs::write(&path, "abcdef").expect("writes");
-        let original = Original::open(&crate::discover::Spec::named(&path, 0)).expect("opens");
+        let original = Original::open(&crate::discover::Spec::named(&path, 0), &Copies::default())
+            .expect("opens");
         let print = Fingerprint::of(&original, [3, 0, 6, 7], &Control::default()).expect("reads");
         let mut abc = Place::default();
         abc.pass(b"abc");

@@ -20,7 +20,7 @@ use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
-use crate::sources::Registries;
+use crate::sources::{Copies, Registries};
 use crate::space::Space;
 
 /// How often a source that changes while it is read is read again.
@@ -71,6 +71,13 @@ pub struct Import {
     pub(crate) sees_nothing: bool,
 }
 
+/// What the sources of a run have in common.
+#[derive(Default)]
+struct Around {
+    registries: Registries,
+    copies: Copies,
+}
+
 /// Files of which no two may be imported at the same time, each with its place in the order.
 type Group = Vec<(usize, Spec)>;
 
@@ -103,7 +110,7 @@ impl Import {
     /// Looks for the sources that these paths mean: files, and the session files of folders.
     #[must_use]
     pub fn plan(&self, paths: &[PathBuf]) -> Plan {
-        Plan::of(discover(paths), &self.folder)
+        Plan::of(discover(paths, Some(&self.folder)), &self.folder)
     }
 
     /// Imports files, and the session files of folders; see [`run_plan`](Self::run_plan).
@@ -127,8 +134,8 @@ impl Import {
             }
         };
         report_ready(&mut plan.ready);
-        let registries = Registries::default();
-        self.work(&plan.groups, &registries, |index, report| {
+        let around = Around::default();
+        self.work(&plan.groups, &around, |index, report| {
             self.control.source_done();
             plan.ready.insert(index, report);
             report_ready(&mut plan.ready);
@@ -140,11 +147,11 @@ impl Import {
     #[must_use]
     pub fn run_file(&self, path: &Path) -> SourceReport {
         let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-        self.run_one(&Spec::named(path, bytes), &Registries::default())
+        self.run_one(&Spec::named(path, bytes), &Around::default())
     }
 
-    fn run_one(&self, spec: &Spec, registries: &Registries) -> SourceReport {
-        let settled = self.settle(spec, registries);
+    fn run_one(&self, spec: &Spec, around: &Around) -> SourceReport {
+        let settled = self.settle(spec, around);
         let verified = settled.and_then(|mut report| {
             if self.options.verify && !self.options.dry_run {
                 self.verify(&report)?;
@@ -168,12 +175,7 @@ impl Import {
     }
 
     /// Imports the groups, a few at a time, and hands each report to the calling thread.
-    fn work(
-        &self,
-        groups: &[Group],
-        registries: &Registries,
-        mut each: impl FnMut(usize, SourceReport),
-    ) {
+    fn work(&self, groups: &[Group], around: &Around, mut each: impl FnMut(usize, SourceReport)) {
         let next = AtomicUsize::new(0);
         let (reports, done) = mpsc::channel();
         thread::scope(|scope| {
@@ -183,7 +185,7 @@ impl Import {
                     while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
                         for (index, spec) in group {
                             // The receiver outlives the threads.
-                            let _ = reports.send((*index, self.run_one(spec, registries)));
+                            let _ = reports.send((*index, self.run_one(spec, around)));
                         }
                     }
                 });
@@ -196,13 +198,14 @@ impl Import {
     }
 
     /// Attempts until the source held still from the first to the last byte.
-    fn settle(&self, spec: &Spec, registries: &Registries) -> Result<SourceReport> {
+    fn settle(&self, spec: &Spec, around: &Around) -> Result<SourceReport> {
         let path = &spec.shown();
         let mut settled: Option<SourceReport> = None;
         for _ in 0..ATTEMPTS {
             self.control.check(path)?;
-            let original = Original::open(spec)?;
+            let original = Original::open(spec, &around.copies)?;
             let name = session_name(original.place(), spec.agent.as_deref())?;
+            let registries = &around.registries;
             let attempt = Attempt { import: self, registries, original: &original, name: &name };
             let Some(report) = attempt.run()? else { continue };
             let report = match settled.take() {

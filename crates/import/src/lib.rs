@@ -5,7 +5,14 @@
 //! they were. Kind, key, parent and time are read from the line where its format has them, and are
 //! only an index to it. A receipt behind the records says which bytes they came from, so that an
 //! import can be run again at any time: it does nothing, or goes on where the last one stopped.
-//! [`Export`] gives the source back.
+//! [`Export`] gives the source back, [`Tree`] all of them under their names.
+//!
+//! What is known of a session beside its lines (its key, model and counters, and where it comes
+//! from) is kept beside the receipt: see [`Attributes`] and [`Catalogue`]. A file that is no lines
+//! is kept whole, a record for each of its versions.
+//!
+//! Each program that writes sessions is a [`Source`]: it finds its files, identifies its lines,
+//! reads what holds several sessions, and maps what a line says.
 //!
 //! ```no_run
 //! use session_journal_import::{Import, ImportOptions};
@@ -69,6 +76,8 @@ pub use receipt::{RECEIPT_KIND, Receipt, TOOL_KIND_PREFIX};
 pub use report::{Outcome, SourceReport, Summary};
 pub use role::{Role, Shape};
 pub use rollback::{RolledBack, roll_back};
-pub use sources::{Facts, Find, Mapped, Opened, Part, Registries, Registry, Source, source_of};
+pub use sources::{
+    Copies, Facts, Find, Mapped, Opened, Part, Registries, Registry, Source, source_of,
+};
 pub use space::Space;
 pub use tree::{Leaf, Tree};

@@ -62,10 +62,13 @@ fn id(file_name: &str) -> String {
     }
 }
 
+/// The folders of an agent in which sessions are.
+const FOLDERS: [&str; 3] = ["sessions", "agent", "session-sqlite-import-archive"];
+
 /// The agent of `.../agents/<agent>/sessions/...`; its database is in `agent` instead.
 pub(crate) fn agent(place: &Path) -> Option<String> {
     let folders: Vec<_> = place.parent()?.iter().collect();
-    let is_its = |folder: &OsStr| folder == "sessions" || folder == "agent";
+    let is_its = |folder: &OsStr| FOLDERS.iter().any(|its| folder == *its);
     let at = folders.windows(3).rposition(|three| three[0] == "agents" && is_its(three[2]))?;
     Some(folders[at + 1].to_string_lossy().into_owned())
 }

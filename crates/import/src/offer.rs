@@ -31,7 +31,7 @@ pub fn offers(home: &Path) -> Vec<Offer> {
 
 fn count(format: Format, path: PathBuf) -> Offer {
     let (mut sources, mut bytes) = (0, 0);
-    for found in discover(std::slice::from_ref(&path)) {
+    for found in discover(std::slice::from_ref(&path), None) {
         if let Found::Source(spec) = found {
             sources += 1;
             bytes += spec.bytes;

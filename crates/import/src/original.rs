@@ -11,7 +11,7 @@ use crate::format::Format;
 use crate::lines::{Lines, Place};
 use crate::naming::{agent, file_name};
 use crate::role::{Role, Shape};
-use crate::sources::{Facts, Registries, recognise, recognise_whole, source_of};
+use crate::sources::{Copies, Facts, Registries, recognise, recognise_whole, source_of};
 
 /// How much of a file is looked at to tell its format.
 const HEAD_BYTES: u64 = 1 << 20;
@@ -34,15 +34,15 @@ pub(crate) struct Original {
 
 impl Original {
     /// Opens a source for reading.
-    pub(crate) fn open(spec: &Spec) -> Result<Self> {
+    pub(crate) fn open(spec: &Spec, copies: &Copies) -> Result<Self> {
         match &spec.part {
-            Some((format, name)) => Self::open_part(spec, *format, name),
+            Some((format, name)) => Self::open_part(spec, *format, name, copies),
             None => Self::open_file(spec),
         }
     }
 
-    fn open_part(spec: &Spec, format: Format, name: &str) -> Result<Self> {
-        let opened = source_of(format).open_part(&spec.path, name)?;
+    fn open_part(spec: &Spec, format: Format, name: &str, copies: &Copies) -> Result<Self> {
+        let opened = source_of(format).open_part(&spec.path, name, copies)?;
         let (content, known) = (opened.content, opened.attributes);
         let all = (content, known, Some(format), opened.warnings);
         Ok(Self::of(spec, Shape::Lines, all))

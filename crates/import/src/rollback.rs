@@ -15,6 +15,7 @@ use crate::format::Format;
 use crate::original::Original;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::role::{Role, Shape};
+use crate::sources::Copies;
 
 /// What became of a journal.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ fn is_only_copy(entry: &Entry, last: &Receipt) -> Result<Option<&'static str>> {
     let Some(spec) = spec_of(Path::new(place), last, entry) else {
         return Ok(Some("its source is gone; this is the only copy"));
     };
-    let original = Original::open(&spec)?;
+    let original = Original::open(&spec, &Copies::default())?;
     let print = Fingerprint::of(&original, [last.bytes], &Control::default())?;
     let is_same = |bytes: u64| print.at(bytes).is_some_and(|at| at.sha256() == last.sha256);
     let is_there = if last.whole { print.whole().offset == last.bytes } else { true };

@@ -21,6 +21,7 @@ use crate::role::{Role, Shape};
 
 pub(crate) use openclaw::names::{FileName, read as file_name_of};
 pub use openclaw::registry::{Registries, Registry};
+pub use openclaw_store::Copies;
 
 /// What a line says about itself. It indexes the record; the payload is the line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,7 +134,7 @@ pub trait Source: Sync {
     ///
     /// # Errors
     /// Where it is not there, or cannot be read.
-    fn open_part(&self, path: &Path, _name: &str) -> Result<Opened> {
+    fn open_part(&self, path: &Path, _name: &str, _copies: &Copies) -> Result<Opened> {
         Err(crate::error::Error::file(path, crate::error::Problem::NotFound))
     }
 

@@ -3,16 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use session_journal::{ErrorKind, Reader, Sequence, SessionName};
+use session_journal::{ErrorKind, Info, LocalHost, Reader, Sequence, SessionName, info};
 
 use crate::attributes::{Attributes, Standing};
 use crate::copy::Start;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::format::Format;
 use crate::lines::{LineError, Place};
 use crate::mapper::OPAQUE;
+use crate::object::Object;
 use crate::original::{Original, is_there};
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
+use crate::sources::{Facts, source_of};
 
 /// A session that has the name of a source.
 pub(crate) struct Stored {
@@ -22,14 +25,17 @@ pub(crate) struct Stored {
     receipts: Vec<(Sequence, Receipt)>,
     /// Its newest attributes.
     pub(crate) standing: Option<Standing>,
+    /// Imported records are missing: power was cut before they were synced, whatever their receipt
+    /// says.
+    has_holes: bool,
 }
 
 /// What a session is to a source.
 pub(crate) enum Verdict {
     /// It holds exactly these bytes.
-    Same(Receipt),
+    Same(Box<Receipt>),
     /// It holds the beginning of them.
-    Beginning(Start, Loose),
+    Beginning(Box<(Start, Loose)>),
     /// It holds something else; why.
     Other(String),
 }
@@ -61,14 +67,20 @@ impl Stored {
             let reader = Reader::open(&path)?;
             let receipts = receipts(&reader, Gaps::Stop)?;
             let standing = Attributes::standing(&reader)?;
-            Ok((reader, receipts, standing))
+            let has_holes = has_holes(&info(&path, &LocalHost)?, &receipts);
+            Ok((reader, receipts, standing, has_holes))
         };
         match read() {
-            Ok((reader, receipts, standing)) => {
-                Ok(Ok(Self { name, path, reader, receipts, standing }))
+            Ok((reader, receipts, standing, has_holes)) => {
+                Ok(Ok(Self { name, path, reader, receipts, standing, has_holes }))
             }
             Err(error) => unusable(&path, error).map(Err),
         }
+    }
+
+    /// Whether records are missing that nobody took away.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.has_holes
     }
 
     /// The last receipt.
@@ -101,7 +113,7 @@ impl Stored {
     }
 
     /// The format of its last import.
-    pub(crate) fn format(&self) -> Option<crate::format::Format> {
+    pub(crate) fn format(&self) -> Option<Format> {
         self.receipts.last().and_then(|(_, receipt)| receipt.format())
     }
 
@@ -124,6 +136,9 @@ impl Stored {
     ) -> Result<Verdict> {
         let whole = print.whole();
         let sha256 = whole.sha256();
+        if self.has_holes {
+            return Ok(Verdict::Other("records of it are missing; verify it".to_owned()));
+        }
         let is_same = |r: &Receipt| r.bytes == whole.offset && r.sha256 == sha256;
         // Only the last receipt: a source that was cut back to what it once was is not what the
         // session gives back.
@@ -131,7 +146,7 @@ impl Stored {
             if let Some(other) = self.another(original) {
                 return Ok(Verdict::Other(other));
             }
-            return Ok(Verdict::Same(receipt.clone()));
+            return Ok(Verdict::Same(Box::new(receipt.clone())));
         }
         if self.receipts.last().is_some_and(|(_, receipt)| receipt.whole) {
             return Ok(Verdict::Other("holds a file that was kept whole".to_owned()));
@@ -141,12 +156,12 @@ impl Stored {
             Err(why) => return Ok(Verdict::Other(why)),
         };
         match self.loose(original, &start, limit) {
-            Ok(Some(loose)) => Ok(Verdict::Beginning(start, loose)),
+            Ok(Some(loose)) => Ok(Verdict::Beginning(Box::new((start, loose)))),
             Ok(None) if start.previous.is_none() => {
                 Ok(Verdict::Other("holds records that did not come from this source".to_owned()))
             }
             // Somebody else's records stand behind the import.
-            Ok(None) => Ok(Verdict::Beginning(start, Loose::default())),
+            Ok(None) => Ok(Verdict::Beginning(Box::new((start, Loose::default())))),
             Err(Error::Journal(error)) => unusable(&self.path, error).map(Verdict::Other),
             Err(error) => Err(error),
         }
@@ -173,7 +188,26 @@ impl Stored {
             open: receipt.unterminated.map(Sequence::new),
             previous: Some(*sequence),
             header_id: receipt.header_id.clone(),
+            facts: Facts::default(),
         })
+    }
+
+    /// What the lines say about the session that an import left without a receipt.
+    pub(crate) fn facts(&self, format: Format, loose: &Loose) -> Result<Facts> {
+        let (mut facts, Some((first, last))) = (Facts::default(), loose.first.zip(loose.last))
+        else {
+            return Ok(Facts::default());
+        };
+        for record in self.reader.records_from(first)? {
+            let record = record?;
+            if record.sequence > last {
+                break;
+            }
+            if let Some(line) = Object::parse(&record.payload).filter(|_| is_line(&record)) {
+                source_of(format).learn(&line, &mut facts);
+            }
+        }
+        Ok(facts)
     }
 
     /// Compares the records behind the last receipt with the source. `None` where they are not all
@@ -220,6 +254,17 @@ impl Stored {
         }
         Ok(Some(loose))
     }
+}
+
+/// Whether some record that a receipt names is known to be missing.
+fn has_holes(info: &Info, receipts: &[(Sequence, Receipt)]) -> bool {
+    let ranges = receipts.iter().filter_map(|(_, one)| one.first_seq.zip(one.last_seq));
+    let ranges: Vec<_> = ranges.collect();
+    info.torn.iter().chain(&info.damage).any(|hole| {
+        let begin = hole.first.get();
+        let end = begin.saturating_add(hole.records_lost);
+        ranges.iter().any(|(first, last)| *first < end && begin <= *last)
+    })
 }
 
 /// Whether a record holds this line, or its beginning.

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use session_journal::{Journal, NewRecord, Sequence};
 
+use crate::attempt::{Attempt, Candidates, settled};
 use crate::attributes::Attributes;
 use crate::batch::foreign;
 use crate::control::Control;
@@ -14,6 +15,7 @@ use crate::lines;
 use crate::object::Object;
 use crate::original::Original;
 use crate::receipt::Receipt;
+use crate::report::{Outcome, SourceReport};
 use crate::role::Role;
 use crate::sources::{Facts, Registry, source_of};
 use crate::stored::Stored;
@@ -25,7 +27,7 @@ const CHUNK_BYTES: u64 = 1 << 20;
 const NAMED_MAX: usize = 8;
 
 /// What a session is to a file.
-pub(crate) enum Verdict {
+enum Verdict {
     /// Its newest version is exactly these bytes.
     Same(Box<Receipt>),
     /// Its newest version is older.
@@ -35,13 +37,90 @@ pub(crate) enum Verdict {
 }
 
 /// Where the next version goes.
-pub(crate) struct Place {
-    pub(crate) records: u64,
-    pub(crate) previous: Option<u64>,
+struct Place {
+    records: u64,
+    previous: Option<u64>,
+}
+
+impl Attempt<'_> {
+    /// A file that is kept whole: a record for each version, in one session.
+    pub(crate) fn run_whole(&self) -> Result<Option<SourceReport>> {
+        let bytes = read(self.original, self.limit(), &self.import.control)?;
+        let mut report = self.keep_whole(&bytes)?;
+        if let Some(report) = &mut report {
+            report.warnings.extend(registry_warnings(self.original, &bytes));
+        }
+        Ok(report)
+    }
+
+    fn keep_whole(&self, bytes: &[u8]) -> Result<Option<SourceReport>> {
+        let Candidates { stored, mut reasons, free } = self.candidates()?;
+        let format = self.format(None)?;
+        let receipt = receipt(self.original, format, bytes);
+        let facts = learn(format, bytes);
+        let mine = stored.iter().find(|one| one.is_from(self.original));
+        for one in stored.iter().filter(|one| mine.is_none_or(|mine| mine.name == one.name)) {
+            match one.judge_whole(self.original, &receipt) {
+                Verdict::Same(receipt) => return self.unchanged(one, &receipt).map(Some),
+                Verdict::Older(place) => return self.replace(one, receipt, bytes, &place),
+                Verdict::Other(why) => reasons.push(format!("session {}: {why}", one.name)),
+            }
+        }
+        if self.import.options.dry_run {
+            let copied = copied(receipt, facts, bytes);
+            return Ok(Some(self.created(&free, copied, reasons)));
+        }
+        let Some(mut journal) = self.make(&free)? else { return Ok(None) };
+        let attributes = self.attributes(format, &facts, None);
+        let stored = store(&mut journal, receipt, bytes, Some((1, &attributes)));
+        let receipt = settled(journal, stored)?;
+        let mut report = self.created(&free, copied(receipt, facts, bytes), reasons);
+        report.attributes = Some(attributes);
+        Ok(Some(report))
+    }
+
+    /// A file that is kept whole, and was written anew.
+    fn replace(
+        &self,
+        stored: &Stored,
+        receipt: Receipt,
+        bytes: &[u8],
+        place: &Place,
+    ) -> Result<Option<SourceReport>> {
+        let receipt = Receipt { records: place.records + 1, previous: place.previous, ..receipt };
+        let format = self.format(None)?;
+        let facts = learn(format, bytes);
+        let (number, attributes) = self.next_attributes(stored, format, &facts);
+        let receipt = if self.import.options.dry_run {
+            receipt
+        } else {
+            let mut journal = Journal::open(&stored.path, &self.import.options.journal)?;
+            if journal.last_sequence() != stored.last_sequence() {
+                journal.close()?;
+                return Ok(None);
+            }
+            let attributes = number.map(|number| (number, &attributes));
+            let done = store(&mut journal, receipt, bytes, attributes);
+            let closed = journal.close();
+            let receipt = done?;
+            closed?;
+            receipt
+        };
+        let copied = copied(receipt, facts, bytes);
+        let mut report = if stored.is_blank() {
+            // An import was killed before the first version.
+            self.created(&stored.name, copied, Vec::new())
+        } else {
+            let reason = "the file was written anew; its session has the older ones too";
+            self.copied(Outcome::Extended, &stored.name, copied).because(reason)
+        };
+        report.attributes = Some(attributes);
+        Ok(Some(report))
+    }
 }
 
 /// The bytes of a file.
-pub(crate) fn read(original: &Original, limit: u64, control: &Control) -> Result<Vec<u8>> {
+fn read(original: &Original, limit: u64, control: &Control) -> Result<Vec<u8>> {
     let mut input = original.read_from(0)?;
     let mut bytes = Vec::new();
     loop {
@@ -59,7 +138,7 @@ pub(crate) fn read(original: &Original, limit: u64, control: &Control) -> Result
 }
 
 /// What a receipt says of a file, before it is known where its record stands.
-pub(crate) fn receipt(original: &Original, format: Format, bytes: &[u8]) -> Receipt {
+fn receipt(original: &Original, format: Format, bytes: &[u8]) -> Receipt {
     let mut place = lines::Place::default();
     place.pass(bytes);
     let header_id = learn(format, bytes).header_id;
@@ -68,7 +147,7 @@ pub(crate) fn receipt(original: &Original, format: Format, bytes: &[u8]) -> Rece
 }
 
 /// What a file says about its session, where it is one JSON object.
-pub(crate) fn learn(format: Format, bytes: &[u8]) -> Facts {
+fn learn(format: Format, bytes: &[u8]) -> Facts {
     let mut facts = Facts::default();
     if let Some(object) = Object::parse(bytes) {
         source_of(format).learn(&object, &mut facts);
@@ -77,7 +156,7 @@ pub(crate) fn learn(format: Format, bytes: &[u8]) -> Facts {
 }
 
 /// What is worth knowing about a registry: whether it can be read, and which of its files are there.
-pub(crate) fn registry_warnings(original: &Original, bytes: &[u8]) -> Vec<String> {
+fn registry_warnings(original: &Original, bytes: &[u8]) -> Vec<String> {
     if original.role() != Role::Registry {
         return Vec::new();
     }
@@ -101,7 +180,7 @@ pub(crate) fn registry_warnings(original: &Original, bytes: &[u8]) -> Vec<String
 }
 
 /// Appends a version and its receipt, both or neither.
-pub(crate) fn store(
+fn store(
     journal: &mut Journal,
     receipt: Receipt,
     bytes: &[u8],
@@ -122,7 +201,7 @@ pub(crate) fn store(
 }
 
 /// What storing a version did.
-pub(crate) fn copied(receipt: Receipt, facts: Facts, bytes: &[u8]) -> Copied {
+fn copied(receipt: Receipt, facts: Facts, bytes: &[u8]) -> Copied {
     let bytes = bytes.len() as u64;
     let added_records = u64::from(bytes > 0);
     Copied {
@@ -136,7 +215,7 @@ pub(crate) fn copied(receipt: Receipt, facts: Facts, bytes: &[u8]) -> Copied {
 
 impl Stored {
     /// What it is to a file that is kept whole.
-    pub(crate) fn judge_whole(&self, original: &Original, now: &Receipt) -> Verdict {
+    fn judge_whole(&self, original: &Original, now: &Receipt) -> Verdict {
         let Some((sequence, receipt)) = self.receipt() else {
             return match self.last_sequence() {
                 // An import was killed before the first version.
@@ -150,7 +229,8 @@ impl Stored {
         if let Some(why) = self.another(original) {
             return Verdict::Other(why);
         }
-        if (receipt.bytes, &receipt.sha256) == (now.bytes, &now.sha256) {
+        let is_same = (receipt.bytes, &receipt.sha256) == (now.bytes, &now.sha256);
+        if is_same && !self.has_holes() {
             return Verdict::Same(Box::new(receipt.clone()));
         }
         Verdict::Older(Place { records: receipt.records, previous: Some(sequence.get()) })

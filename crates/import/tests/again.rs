@@ -5,8 +5,8 @@ mod support;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use session_journal::{AppendOptions, Journal, NewRecord, Options, SessionName};
-use session_journal_import::{Outcome, RECEIPT_KIND, Receipt};
+use session_journal::{AppendOptions, Durability, Journal, NewRecord, Options, SessionName};
+use session_journal_import::{Attributes, Outcome, RECEIPT_KIND, Receipt};
 use support::{Bench, SourceLine, grow, open};
 
 const HEADER: &str = "{\"type\":\"session\",\"id\":\"s\"}\n";
@@ -154,6 +154,60 @@ fn an_import_killed_before_its_first_line_is_taken_up() {
     }
 }
 
+/// Its header was stored, and read by nobody any more.
+#[test]
+fn what_the_lines_of_a_killed_import_say_is_known() {
+    let bench = Bench::new();
+    let header = HEADER.trim_end();
+    for (n, source) in [HEADER.to_owned(), format!("{HEADER}{MESSAGE}")].iter().enumerate() {
+        let bench = if n == 0 { &bench } else { &Bench::new() };
+        let path = bench.write("a.jsonl", source);
+        killed_after(bench, &[header]);
+        bench.run(&path, Outcome::Extended);
+        let known = Attributes::of(&bench.reader("a")).expect("reads").expect("has attributes");
+        assert_eq!(known.header_id.as_deref(), Some("s"));
+        let last = receipts(bench, "a").pop().expect("a receipt");
+        assert_eq!(last.header_id.as_deref(), Some("s"));
+    }
+}
+
+#[test]
+fn a_file_kept_whole_whose_import_was_killed_is_taken_up() {
+    let bench = Bench::new();
+    let path = bench.write("in/sessions.json", "{}");
+    fs::create_dir_all(bench.store()).expect("makes the store");
+    let name = SessionName::new(None, "sessions.json").expect("a name");
+    let journal = bench.journal("sessions.json");
+    drop(Journal::create(&journal, &name, &Options::default()).expect("creates"));
+    bench.run(&path, Outcome::Imported);
+    assert_eq!(bench.export("sessions.json"), b"{}");
+    bench.run(&path, Outcome::Unchanged);
+}
+
+#[test]
+fn verifying_looks_at_what_was_imported_and_at_nothing_else() {
+    let mut bench = Bench::new();
+    bench.options.verify = true;
+    let path = bench.write("a.jsonl", "{\"a\":");
+    bench.run(&path, Outcome::Imported);
+    bench.append("a", "mine");
+    grow(&path, "1}\n");
+    assert_eq!(bench.run(&path, Outcome::Extended).verified, Some(true));
+    assert_eq!(bench.run(&path, Outcome::Unchanged).verified, Some(true));
+}
+
+#[test]
+fn the_store_is_no_source() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", HEADER);
+    for _ in 0..3 {
+        let (lines, summary) = bench.run_all(&[bench.path("")]);
+        let is_journal = |line: &SourceLine| line.file.contains(".journal");
+        assert!(!lines.iter().any(is_journal), "{lines:?}");
+        assert_eq!(summary.imported + summary.unchanged, 1);
+    }
+}
+
 #[test]
 fn a_killed_extension_is_taken_up() {
     let bench = Bench::new();
@@ -285,4 +339,117 @@ fn a_dry_run_decides_and_writes_nothing() {
     let report = bench.run(&path, Outcome::Extended);
     assert_eq!((report.records, report.added_records), (3, 1));
     assert!(fs::read(bench.journal("a")).expect("reads") == before);
+}
+
+/// It was called unchanged, because an older receipt knew these bytes; its session gave back more.
+#[test]
+fn a_source_that_is_cut_back_to_what_it_once_was_is_a_new_session() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{\"n\":1}\n");
+    bench.run(&path, Outcome::Imported);
+    grow(&path, "{\"n\":2}\n");
+    bench.run(&path, Outcome::Extended);
+    bench.write("a.jsonl", "{\"n\":1}\n");
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.as_ref().map(ToString::to_string).as_deref(), Some("a~2"));
+    assert_eq!(bench.export_of(&report), b"{\"n\":1}\n");
+    assert!(report.reason.contains("rewritten since it became session a"), "{}", report.reason);
+    bench.run(&path, Outcome::Unchanged);
+}
+
+/// The second one was called unchanged, and only the first came back on export.
+#[test]
+fn two_files_with_one_name_and_the_same_bytes_both_arrive() {
+    let bench = Bench::new();
+    let files = [bench.write("x/a.jsonl", HEADER), bench.write("y/a.jsonl", HEADER)];
+    let (lines, summary) = bench.run_all(&files);
+    assert_eq!((summary.imported, lines[1].session.as_deref()), (2, Some("a~2")));
+    let (lines, summary) = bench.run_all(&files);
+    assert_eq!((summary.unchanged, lines[1].session.as_deref()), (2, Some("a~2")));
+}
+
+#[test]
+fn the_new_place_of_a_moved_source_is_known() {
+    let bench = Bench::new();
+    let path = bench.write("x/a.jsonl", HEADER);
+    bench.run(&path, Outcome::Imported);
+    let moved = bench.path("y/a.jsonl");
+    fs::create_dir(bench.path("y")).expect("makes a folder");
+    fs::rename(&path, &moved).expect("moves");
+    bench.run(&moved, Outcome::Unchanged);
+    let known = Attributes::of(&bench.reader("a")).expect("reads").expect("has attributes");
+    assert!(known.source.ends_with("y/a.jsonl"), "{}", known.source);
+    // Now the old place is taken by a copy: it is another session.
+    bench.write("x/a.jsonl", HEADER);
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("a~2"));
+}
+
+/// Attributes are looked up by their number, however many there are.
+#[test]
+fn the_newest_of_many_attributes_counts() {
+    let bench = Bench::new();
+    let path = bench.write("agents/main/sessions/a.jsonl", HEADER);
+    for n in 1..=20 {
+        let registry = format!("{{\"k\":{{\"sessionId\":\"a\",\"totalTokens\":{n}}}}}");
+        bench.write("agents/main/sessions/sessions.json", registry);
+        assert!(bench.import().run_file(&path).error.is_none());
+        let known = Attributes::of(&bench.reader("main/a")).expect("reads").expect("is there");
+        assert_eq!(known.counters["totalTokens"].as_u64(), Some(n));
+    }
+    assert_eq!(bench.export("main/a"), HEADER.as_bytes());
+}
+
+/// Behind damage a key may hide, those of the attributes too.
+#[test]
+fn a_session_that_was_damaged_meanwhile_is_no_reason_to_fail() {
+    let mut bench = Bench::new();
+    let path = bench.write("a.jsonl", format!("{HEADER}{MESSAGE}{{\"hit\":\"here\"}}\n{MESSAGE}"));
+    bench.run(&path, Outcome::Imported);
+    let journal = bench.journal("a");
+    let mut bytes = fs::read(&journal).expect("reads");
+    let at = bytes.windows(4).position(|four| four == b"here").expect("is there");
+    bytes[at] ^= 1;
+    fs::write(&journal, bytes).expect("writes");
+    let report = bench.run(&path, Outcome::Imported);
+    assert!(report.reason.contains("session a lost some of it"), "{}", report.reason);
+    assert_eq!(bench.export_of(&report), fs::read(&path).expect("reads"));
+    let known = Attributes::of(&bench.reader("a")).expect("reads").expect("is known");
+    assert_eq!(known.header_id.as_deref(), Some("s"));
+    bench.options.verify = true;
+    assert_eq!(bench.run(&path, Outcome::Unchanged).verified, Some(true));
+}
+
+/// Power may take lines that were written before a receipt, and leave the receipt: it was believed,
+/// and the source called unchanged.
+#[test]
+fn a_receipt_whose_lines_are_missing_is_not_believed() {
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", "{\"n\":1}\n{\"n\":\"here\"}\n");
+    bench.run(&path, Outcome::Imported);
+    let receipt = receipts(&bench, "a").pop().expect("a receipt");
+    let journal = bench.journal("a");
+    fs::remove_file(&journal).expect("removes");
+    // The same again, by an owner that does not come to its end.
+    let name = SessionName::new(None, "a").expect("a name");
+    let mut owner = Journal::create(&journal, &name, &Options::default()).expect("creates");
+    let receipt = serde_json::to_vec(&receipt).expect("is JSON");
+    for record in [
+        NewRecord::new("{\"n\":1}"),
+        NewRecord::new("{\"n\":\"here\"}"),
+        NewRecord::new(receipt).kind(RECEIPT_KIND),
+    ] {
+        let options =
+            AppendOptions { durability: Some(Durability::Written), ..AppendOptions::default() };
+        owner.append_all(&[record], &options).expect("appends");
+    }
+    drop(owner);
+    let mut bytes = fs::read(&journal).expect("reads");
+    let at = bytes.windows(4).position(|four| four == b"here").expect("is there");
+    bytes[at..at + 4].fill(0);
+    fs::write(&journal, bytes).expect("writes");
+    let report = bench.run(&path, Outcome::Imported);
+    assert_eq!(report.session.as_ref().map(ToString::to_string).as_deref(), Some("a~2"));
+    assert_eq!(bench.export_of(&report), fs::read(&path).expect("reads"));
+    bench.run(&path, Outcome::Unchanged);
 }

@@ -100,10 +100,12 @@ fn only_damage_is_left_out() {
         let session = import(&bench, &fixtures_folder("damaged").join(name));
         let (lines, done) = clean(&bench, &session);
         let entries = parts.iter().filter(|part| part[2] == "entry").count();
+        // One bad character is replaced, as pi does; what was cut within one is gone.
+        let mended = usize::from(name.starts_with("encoding/"));
         let left_out = ["broken", "bad-utf8", "nul", "blank"];
         let is_out = |part: &&Value| left_out.contains(&part[2].as_str().expect("text"));
         let out = parts.iter().filter(is_out).count() as u64;
-        assert_eq!(lines.len().saturating_sub(1), entries, "{name}");
+        assert_eq!(lines.len().saturating_sub(1), entries + mended, "{name}");
         // A header is told beside, and a circle is cut in a line that stays.
         let is_line = |damage: &&Damage| {
             let what = damage.what.as_str();

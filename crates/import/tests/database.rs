@@ -13,6 +13,8 @@ use session_journal_import::{Attributes, Outcome, Relation, Role};
 use support::{Bench, fixtures_folder};
 
 const MAIN: &str = "76967b97-793c-4d00-a00a-c53493a7d253";
+/// Tells a child to leave a write half done.
+const HALF: &str = "SESSION_JOURNAL_TEST_HALF";
 /// Where a child finds its database.
 const DATABASE: &str = "SESSION_JOURNAL_TEST_DATABASE";
 
@@ -190,8 +192,16 @@ struct Gateway {
 
 impl Gateway {
     fn start(database: &Path) -> Self {
+        Self::spawn(&mut Self::command(database))
+    }
+
+    fn command(database: &Path) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "gateway", "--ignored", "--nocapture"]).env(DATABASE, database);
+        command
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
         let said = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -226,6 +236,17 @@ impl Gateway {
 fn gateway() {
     let database = std::env::var_os(DATABASE).expect("a database");
     let connection = open(Path::new(&database));
+    if std::env::var_os(HALF).is_some() {
+        // More than fits into the cache, so that some of it is in the database already.
+        let sql = "pragma journal_mode = delete; pragma cache_size = 1; begin;
+            update transcript_events set event_json = '{\"half\":1}', event_zstd = null,
+                navigation_json = null;
+            create table filler as select randomblob(100000) from transcript_events;";
+        connection.execute_batch(sql).expect("writes");
+        println!("written");
+        std::io::stdin().lines().next();
+        return;
+    }
     connection.execute_batch("pragma wal_autocheckpoint = 0").expect("no checkpoints");
     let write = |n: usize| {
         add_row(&connection, MAIN, &format!("{{\"type\":\"message\",\"id\":\"live-{n}\"}}"));
@@ -294,5 +315,22 @@ fn a_log_without_its_index_is_read_from_a_private_copy() {
     assert!(last_line(&bench).contains("live-0"));
     let is_told = |warning: &String| warning.contains("private copy");
     assert!(warnings.iter().any(is_told), "{warnings:?}");
+    assert!(contents(folder) == before, "nothing was written, made or removed");
+}
+
+#[test]
+fn a_write_that_was_killed_half_way_is_not_seen() {
+    let bench = Bench::new();
+    let database = native(&bench);
+    Gateway::spawn(Gateway::command(&database).env(HALF, "yes")).kill();
+    let folder = database.parent().expect("a folder");
+    let before = contents(folder);
+    assert!(before["openclaw-agent.sqlite-journal"].len() > 1000, "{:?}", before.keys());
+    let half = before["openclaw-agent.sqlite"].windows(8).any(|bytes| bytes == b"{\"half\":");
+    assert!(half, "the database holds some of the write");
+    let (_, summary) = bench.run_all(std::slice::from_ref(&database));
+    assert_eq!((summary.imported, summary.failed), (2, 0));
+    let rows = fixtures_folder("sqlite/native/rows-as-jsonl").join(format!("{MAIN}.jsonl"));
+    assert!(bench.export(&format!("main/{MAIN}")) == fs::read(rows).expect("reads"));
     assert!(contents(folder) == before, "nothing was written, made or removed");
 }

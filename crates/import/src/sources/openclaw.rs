@@ -22,6 +22,9 @@ pub(super) struct OpenClaw;
 /// The environment variable that moves `OpenClaw`'s folder.
 const STATE_VARIABLE: &str = "OPENCLAW_STATE_DIR";
 
+/// The folders of an agent that hold sessions; the second one since the move to a database.
+const FOLDERS: [&str; 2] = ["sessions", "session-sqlite-import-archive"];
+
 /// A session that begins so soon after a reset took its place.
 const RESET_MS: i64 = 2000;
 
@@ -42,7 +45,7 @@ impl Source for OpenClaw {
 
     fn owns(&self, folder: &Path) -> bool {
         let names = names_above(&folder.join("file"));
-        names.windows(3).any(|three| three[0] == "agents" && three[2] == "sessions")
+        names.windows(3).any(|three| three[0] == "agents" && FOLDERS.contains(&&*three[2]))
     }
 
     fn recognises(&self, line: &Object<'_>) -> bool {
@@ -130,6 +133,7 @@ mod tests {
     fn knows_its_folders() {
         assert!(OpenClaw.owns(Path::new("/home/u/.openclaw/agents/main/sessions")));
         assert!(OpenClaw.owns(Path::new("/agents/main/sessions/cold")));
+        assert!(OpenClaw.owns(Path::new("/agents/main/session-sqlite-import-archive")));
         assert!(!OpenClaw.owns(Path::new("/home/u/.openclaw/agents/main")));
     }
 

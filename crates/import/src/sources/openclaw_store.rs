@@ -17,6 +17,7 @@ use crate::format::Format;
 use crate::lineage::{Lineage, Relation};
 use crate::object::Object;
 use crate::role::Role;
+pub use database::Copies;
 use database::Database;
 use rows::{Blob, Rows, Table};
 
@@ -39,12 +40,12 @@ impl Source for OpenClawStore {
     }
 
     fn parts(&self, path: &Path) -> Result<Vec<Part>> {
-        let database = Database::open(path)?;
+        let database = Database::open(path, &Copies::default())?;
         parts(&database.connection).map_err(|error| Error::file(path, Problem::Database(error)))
     }
 
-    fn open_part(&self, path: &Path, name: &str) -> Result<Opened> {
-        let database = Database::open(path)?;
+    fn open_part(&self, path: &Path, name: &str, copies: &Copies) -> Result<Opened> {
+        let database = Database::open(path, copies)?;
         let fail = |error| Error::file(path, Problem::Database(error));
         let (role, id) = part_of(name);
         let mut attributes = Attributes { role, ..Attributes::default() };

@@ -26,9 +26,14 @@ pub(super) fn run(folder: &Path, gaps: bool, context: &mut Context) -> Result<Ex
     let mut counts = Counts::default();
     let mut answered = Ok(());
     let stop = context.stop.clone();
+    let total: u64 = catalogue.entries().iter().map(|one| length(&one.path)).sum();
+    let (mut progress, mut done) = (context.progress("export"), 0);
     tree.write(
         gaps,
         &mut |session, leaf| {
+            done += 1;
+            progress.of(done, tree.len() as u64);
+            progress.at(counts.bytes, total);
             if answered.is_ok() {
                 answered = answer(session, leaf, &mut counts, context);
             }
@@ -50,6 +55,10 @@ pub(super) fn run(folder: &Path, gaps: bool, context: &mut Context) -> Result<Ex
         context.output.line(&format!("{files}, {}: {end}", size(bytes)))?;
     }
     Ok(if failed + gaps == 0 { Exit::Done } else { Exit::Findings })
+}
+
+fn length(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.len())
 }
 
 fn answer(

@@ -7,7 +7,7 @@ use session_journal::ErrorKind;
 use session_journal_import::{Offer, offers};
 
 use crate::context::Context;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, note};
 use crate::text::{Align, count, printable, size, table};
 
 /// What is to be done.
@@ -34,10 +34,11 @@ pub(super) fn choose(yes: bool, context: &mut Context) -> Result<Choice, Failure
         return Err(Failure::usage(what));
     }
     let sources = found.iter().map(|offer| offer.sources).sum();
-    context
-        .note(&format!("import {}? Nothing in them is changed. [y/N]", count(sources, "source")));
+    note(&format!("import {}? Nothing in them is changed. [y/N]", count(sources, "source")));
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(Failure::Output)?;
+    // A signal ends the waiting.
+    let read = context.stop.at_once(|| io::stdin().lock().read_line(&mut answer));
+    read.map_err(Failure::Output)?;
     let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
     Ok(if is_yes { Choice::Import(paths()) } else { Choice::Nothing(Exit::Done) })
 }

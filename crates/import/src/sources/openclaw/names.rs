@@ -73,14 +73,18 @@ fn registry(name: &str) -> Option<FileName> {
     is_copy.then(|| FileName::related(find, Relation::BackupOf, "sessions.json"))
 }
 
+/// The move to a database sets every file aside, those included that it did not take over.
+const IMPORTED: &str = "imported-";
+
 /// What was put behind `.jsonl` when a transcript was set aside; it is a session's history all the
 /// same.
-const SET_ASIDE: [(&str, Relation); 7] = [
+const SET_ASIDE: [(&str, Relation); 8] = [
     ("reset.", Relation::SetAsideByReset),
     ("deleted.", Relation::Deleted),
     ("bak.", Relation::BackupOf),
     ("bak-", Relation::BackupOf),
     ("pre-doctor-branch-repair-", Relation::BackupOf),
+    (IMPORTED, Relation::BackupOf),
     ("corrupt-", Relation::RepairOf),
     ("repair.", Relation::RepairOf),
 ];
@@ -99,7 +103,11 @@ fn set_aside(name: &str) -> Option<FileName> {
         return None;
     }
     let at_ms = time(&rest[begin.len()..]);
-    Some(FileName { at_ms, ..FileName::related(LINES, *relation, of) })
+    // The move to a database put the key, or the tier, in front of the name.
+    let behind_key = || of.split_once('.').map(|(_, name)| name).filter(|name| *name != "jsonl");
+    let of = if *begin == IMPORTED { behind_key().unwrap_or(of) } else { of };
+    let find = side(of).map_or(LINES, |side| side.find);
+    Some(FileName { at_ms, ..FileName::related(find, *relation, of) })
 }
 
 fn unfinished_repair(name: &str) -> Option<FileName> {
@@ -184,12 +192,20 @@ mod tests {
             ("a.jsonl.bak-12-1779354000685", Relation::BackupOf, true),
             ("a.jsonl.bak", Relation::BackupOf, false),
             ("a.jsonl.pre-doctor-branch-repair-2026-11-22T11-59-49Z.bak", Relation::BackupOf, true),
+            ("agent_main_main.a.jsonl.imported-1795348996671", Relation::BackupOf, true),
             ("a.jsonl.corrupt-2026-07-05T10-00-07-946Z-5a083f0f.jsonl", Relation::RepairOf, true),
             ("a.repair.1.u.tmp", Relation::RepairOf, false),
             ("a.jsonl.repair.1.u.tmp", Relation::RepairOf, false),
         ] {
             tells(name, TRANSCRIPT, Some((relation, "a.jsonl")), has_time);
         }
+    }
+
+    #[test]
+    fn a_trace_that_was_set_aside_is_a_trace() {
+        let trace = Find::Take(Role::Trajectory, Shape::Lines);
+        let of = Some((Relation::BackupOf, "a.trajectory.jsonl"));
+        tells("archive-tier.a.trajectory.jsonl.imported-1795348996671", trace, of, true);
     }
 
     #[test]

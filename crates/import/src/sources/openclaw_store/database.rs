@@ -3,15 +3,19 @@
 //!
 //! | beside the database | it is opened |
 //! |---|---|
-//! | no log | as a file that does not change; that it did not is checked behind the last read |
+//! | nothing | as a file that does not change; that it did not is checked behind the last read |
 //! | a log and its index: a gateway lives, or was killed | with both, read-only |
 //! | a log alone: copied or restored | as a private copy of both files |
+//! | a rollback journal: a writer was killed, or is at it | as a private copy of both, rolled back |
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OpenFlags};
@@ -19,8 +23,31 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Problem, Result};
 
+/// How the name of a rollback journal ends.
+const ROLLBACK: &str = "-journal";
+
 /// How long to wait for a writer that holds the database for itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Private copies of databases, one each for as long as it is imported from.
+#[derive(Debug, Default)]
+pub struct Copies(Mutex<HashMap<PathBuf, (Stamp, Arc<TempDir>)>>);
+
+impl Copies {
+    /// The copy of a database that is as it was when this stamp was taken.
+    fn of(&self, path: &Path, stamp: Stamp) -> std::io::Result<Arc<TempDir>> {
+        // Others wait: it would be the same copy.
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, copy)) = copies.get(path)
+            && *known == stamp
+        {
+            return Ok(Arc::clone(copy));
+        }
+        let copy = Arc::new(private_copy(path)?);
+        copies.insert(path.to_owned(), (stamp, Arc::clone(&copy)));
+        Ok(copy)
+    }
+}
 
 /// An open database.
 #[derive(Debug)]
@@ -31,7 +58,7 @@ pub(super) struct Database {
     path: PathBuf,
     /// What the file was, where it was opened as one that does not change.
     frozen: Option<Stamp>,
-    _copy: Option<TempDir>,
+    _copy: Option<Arc<TempDir>>,
 }
 
 /// What shows that a database was not written to. Looked at without opening the file: to close it
@@ -44,27 +71,31 @@ struct Stamp {
 }
 
 impl Database {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, copies: &Copies) -> Result<Self> {
         let fail = |error| Error::file(path, Problem::Database(error));
-        let has_log = bytes(path, "-wal") > 0;
-        if !has_log {
+        let (has_log, has_rollback) = (bytes(path, "-wal") > 0, bytes(path, ROLLBACK) > 0);
+        if !has_log && !has_rollback {
             let stamp = Stamp::of(path).map_err(|error| Error::io(path, "look at it", error))?;
-            let connection = connect(path, "immutable=1").map_err(fail)?;
+            let connection = connect(path, "mode=ro&immutable=1").map_err(fail)?;
             return Ok(Self::new(path, connection, Some(stamp), None, Vec::new()));
         }
-        if bytes(path, "-shm") > 0
-            && let Ok(connection) = connect(path, "readonly_shm=1")
+        if !has_rollback
+            && bytes(path, "-shm") > 0
+            && let Ok(connection) = connect(path, "mode=ro&readonly_shm=1")
         {
             return Ok(Self::new(path, connection, None, None, Vec::new()));
         }
-        let copy = private_copy(path).map_err(|error| Error::io(path, "copy it", error))?;
-        let inside = copy.path().join(path.file_name().unwrap_or_default());
-        // The copy is ours: SQLite may make its index there.
-        let connection = connect(&inside, "").map_err(fail)?;
-        let warning = "its write-ahead log could not be read in place; it was read from a private \
-            copy"
-            .to_owned();
         let stamp = Stamp::of(path).map_err(|error| Error::io(path, "look at it", error))?;
+        let copy = copies.of(path, stamp).map_err(|error| Error::io(path, "copy it", error))?;
+        let inside = copy.path().join(path.file_name().unwrap_or_default());
+        // The copy is ours: SQLite may roll it back, and make its index there.
+        let connection = connect(&inside, "mode=rw").map_err(fail)?;
+        let what = if has_rollback {
+            "a write to it was not finished"
+        } else {
+            "it has a log without index"
+        };
+        let warning = format!("{what}; it was read from a private copy");
         Ok(Self::new(path, connection, Some(stamp), Some(copy), vec![warning]))
     }
 
@@ -72,7 +103,7 @@ impl Database {
         path: &Path,
         connection: Connection,
         frozen: Option<Stamp>,
-        copy: Option<TempDir>,
+        copy: Option<Arc<TempDir>>,
         warnings: Vec<String>,
     ) -> Self {
         Self { connection, warnings, path: path.to_owned(), frozen, _copy: copy }
@@ -109,9 +140,10 @@ fn bytes(path: &Path, end: &str) -> u64 {
     fs::metadata(beside(path, end)).map_or(0, |metadata| metadata.len())
 }
 
-fn connect(path: &Path, option: &str) -> rusqlite::Result<Connection> {
-    let uri = format!("file:{}?mode=ro&{option}", escaped(path));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+fn connect(path: &Path, options: &str) -> rusqlite::Result<Connection> {
+    let uri = format!("file:{}?{options}", escaped(path));
+    // The mode in the name can only take away from these.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri, flags)?;
@@ -144,7 +176,12 @@ fn private_copy(path: &Path) -> std::io::Result<TempDir> {
     let name = path.file_name().unwrap_or_default();
     let inside = folder.path().join(name);
     fs::copy(path, &inside)?;
-    fs::copy(beside(path, "-wal"), beside(&inside, "-wal"))?;
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o600))?;
+    for end in ["-wal", ROLLBACK] {
+        if bytes(path, end) > 0 {
+            fs::copy(beside(path, end), beside(&inside, end))?;
+        }
+    }
     Ok(folder)
 }
 
