@@ -184,6 +184,10 @@ fn each_damaged_transcript_is_named_with_what_would_be_saved() {
             assert!(finding["what"].as_str().expect("text").contains(&saved), "{finding}");
         }
     }
+    let is_twice = |finding: &Value| {
+        finding["code"] == "remark" && finding["what"].as_str().expect("text").starts_with("line")
+    };
+    assert!(!findings.iter().any(is_twice), "{findings:?}");
     let torn = findings.iter().find(|finding| finding["code"] == "torn").expect("is there");
     assert!(torn["what"].as_str().expect("text").contains("1 as they are"), "{torn}");
 }

@@ -55,8 +55,9 @@ impl Doctor {
     /// Tells what it finds in files and folders: locks and registries first, then what is to be
     /// known of each source, then what an import would need.
     pub fn examine(&self, paths: &[PathBuf], each: &mut dyn FnMut(Finding)) {
-        let (locks, found): (Vec<_>, Vec<_>) =
-            discover(paths).into_iter().partition(|one| lock::is_lock(path_of(one)));
+        let (locks, found): (Vec<_>, Vec<_>) = discover(paths, Some(&self.import.folder))
+            .into_iter()
+            .partition(|one| lock::is_lock(path_of(one)));
         for lock in &locks {
             each(lock::examine(path_of(lock)));
         }

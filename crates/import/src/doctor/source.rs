@@ -43,7 +43,8 @@ pub(super) fn tell(report: &SourceReport, each: &mut dyn FnMut(Finding)) {
     }
     let known: Vec<_> = report.damage.iter().map(ToString::to_string).collect();
     let is_cut = report.damage.iter().any(|damage| CUTS.contains(&damage.what));
-    for warning in report.warnings.iter().filter(|warning| !known.contains(warning)) {
+    let is_known = |warning: &&String| known.iter().any(|damage| warning.starts_with(damage));
+    for warning in report.warnings.iter().filter(|warning| !is_known(warning)) {
         if is_cut && warning == NO_LINE_FEED {
             continue;
         }
