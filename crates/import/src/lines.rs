@@ -56,20 +56,27 @@ pub(crate) struct Lines<R> {
     input: R,
     place: Place,
     limit: u64,
+    /// Whether the end was seen. A source that grows goes on behind it, in the middle of a line
+    /// perhaps: that is for the next look at it.
+    is_over: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     /// Lines of an input that stands at this place; none may be longer than the limit.
     pub(crate) fn new(input: R, place: Place, limit: u64) -> Self {
-        Self { input, place, limit }
+        Self { input, place, limit, is_over: false }
     }
 
     /// The next line, or `None` at the end.
     pub(crate) fn next_line(&mut self) -> Result<Option<Line>, LineError> {
+        if self.is_over {
+            return Ok(None);
+        }
         let mut bytes = Vec::new();
         let room = self.limit.saturating_add(1);
         (&mut self.input).take(room).read_until(b'\n', &mut bytes).map_err(LineError::Io)?;
         if bytes.is_empty() {
+            self.is_over = true;
             return Ok(None);
         }
         self.place.pass(&bytes);
@@ -78,6 +85,8 @@ impl<R: BufRead> Lines<R> {
             bytes.pop();
         } else if bytes.len() as u64 > self.limit {
             return Err(LineError::TooLong);
+        } else {
+            self.is_over = true;
         }
         Ok(Some(Line { bytes, terminated }))
     }
@@ -128,6 +137,34 @@ mod tests {
         assert!(matches!(exact.next_line(), Ok(Some(line)) if line.bytes == b"abc"));
         let mut long = Lines::new(&b"abcd\n"[..], Place::default(), 3);
         assert!(matches!(long.next_line(), Err(LineError::TooLong)));
+    }
+
+    /// An input that is at its end between its parts, as a file is that somebody appends to.
+    struct Growing(Vec<&'static [u8]>);
+
+    impl Read for Growing {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let Some(part) = self.0.first_mut() else { return Ok(0) };
+            let read = part.read(bytes)?;
+            if read == 0 {
+                self.0.remove(0);
+            }
+            Ok(read)
+        }
+    }
+
+    /// The two halves of a line that was written meanwhile were two lines: an export put a line feed
+    /// between them.
+    #[test]
+    fn what_grows_behind_half_a_line_is_not_another_line() {
+        let growing = Growing(vec![b"a\nhal", b"f\n"]);
+        let mut lines = Lines::new(io::BufReader::new(growing), Place::default(), 100);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().expect("reads") {
+            all.push((line.bytes, line.terminated));
+        }
+        assert_eq!(all, [(b"a".to_vec(), true), (b"hal".to_vec(), false)]);
+        assert_eq!(lines.place().offset, 5, "the rest is for the next look");
     }
 
     #[test]
