@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use session_journal::{Options, Reader, SessionName};
 
@@ -42,7 +42,8 @@ pub struct ImportOptions {
     /// How many sources at a time. Default: as many as there are processors, but at least 8: most of
     /// the time is spent waiting for the disk to sync.
     pub jobs: usize,
-    /// How journals are opened. Default: records of up to 1 GiB, else the engine's.
+    /// How journals are opened. Default: records of up to 1 GiB, and no sync before the receipt,
+    /// which makes everything before it durable; else the engine's.
     pub journal: Options,
 }
 
@@ -55,6 +56,9 @@ impl Default for ImportOptions {
             jobs: thread::available_parallelism().map_or(JOBS_MIN, usize::from).max(JOBS_MIN),
             journal: Options {
                 record_bytes_max: Options::RECORD_BYTES_LIMIT,
+                // What is lost without a receipt is still in its source.
+                sync_bytes: u64::MAX,
+                sync_interval: Duration::MAX,
                 ..Options::default()
             },
         }
