@@ -184,7 +184,7 @@ impl Attempt<'_> {
         let mut journal = Journal::open(&stored.path, &self.import.options.journal)?;
         let appended = journal.append_all(
             &[attributes.to_record(number)],
-            &foreign(session_journal::Durability::Durable),
+            &foreign(session_journal::Durability::Written),
         );
         let closed = journal.close();
         appended?;

@@ -145,7 +145,7 @@ pub(crate) fn copy(
     })
 }
 
-/// Closes an import: one durable append, and with it everything before.
+/// Closes an import. It is durable, and everything before it, when the journal is closed.
 pub(crate) fn sign(
     journal: &mut Journal,
     receipt: &Receipt,
@@ -154,7 +154,7 @@ pub(crate) fn sign(
     let attributes = attributes.map(|(number, attributes)| attributes.to_record(number));
     // The receipt comes last: it is looked for from the end.
     let records: Vec<_> = attributes.into_iter().chain([receipt.to_record()]).collect();
-    let appended = journal.append_all(&records, &foreign(Durability::Durable))?;
+    let appended = journal.append_all(&records, &foreign(Durability::Written))?;
     Ok(appended.last().map(|one| one.sequence))
 }
 

@@ -19,6 +19,8 @@ const MAGIC_BYTES: u64 = 16;
 pub(crate) struct Spec {
     /// The file, as it was named or found.
     pub(crate) path: PathBuf,
+    /// The same, absolute, links resolved.
+    pub(crate) real_path: PathBuf,
     /// The folder that was named; for a file that was named, its folder.
     pub(crate) root: PathBuf,
     /// The session in the file, where it holds several.
@@ -52,8 +54,8 @@ impl Spec {
         };
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let root = place.parent().unwrap_or(&place).to_owned();
-        let (path, links) = (path.to_owned(), Links::Follow);
-        Self { path, root, part: None, role, shape, links, bytes, agent: None }
+        let (path, links, real_path) = (path.to_owned(), Links::Follow, place);
+        Self { path, real_path, root, part: None, role, shape, links, bytes, agent: None }
     }
 
     /// The path to show: that of a part is below that of its file.
@@ -63,7 +65,7 @@ impl Spec {
 
     /// The absolute path, links resolved.
     pub(crate) fn place(&self) -> PathBuf {
-        self.with_part(self.path.canonicalize().unwrap_or_else(|_| self.path.clone()))
+        self.with_part(self.real_path.clone())
     }
 
     fn with_part(&self, path: PathBuf) -> PathBuf {
@@ -100,10 +102,11 @@ pub(crate) fn discover(paths: &[PathBuf], store: Option<&Path>) -> Vec<Found> {
 
 fn folder(root: &Path, store: Option<&Path>, found: &mut Vec<Found>) {
     let before = found.len();
-    let place = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-    let mut waiting = vec![root.to_owned()];
-    while let Some(path) = waiting.pop() {
-        if store.is_some() && path.canonicalize().ok().as_deref() == store {
+    let real_root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    // No link is followed below, so the real path grows along with the other one.
+    let mut waiting = vec![(root.to_owned(), real_root.clone())];
+    while let Some((path, real_path)) = waiting.pop() {
+        if store == Some(&real_path) {
             found.push(skipped(&path, "the store itself", "nothing", 0));
             continue;
         }
@@ -119,8 +122,10 @@ fn folder(root: &Path, store: Option<&Path>, found: &mut Vec<Found>) {
         let mut folders = Vec::new();
         for entry in entries {
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                Ok(_) => file(&entry, &place, found),
+                Ok(kind) if kind.is_dir() => {
+                    folders.push((entry.path(), real_path.join(entry.file_name())));
+                }
+                Ok(_) => file(&entry, &real_path, &real_root, found),
                 Err(error) => found.push(failed(&entry.path(), "look at it", error)),
             }
         }
@@ -131,8 +136,8 @@ fn folder(root: &Path, store: Option<&Path>, found: &mut Vec<Found>) {
     }
 }
 
-fn file(entry: &DirEntry, root: &Path, found: &mut Vec<Found>) {
-    let path = entry.path();
+fn file(entry: &DirEntry, folder: &Path, root: &Path, found: &mut Vec<Found>) {
+    let (path, real_path) = (entry.path(), folder.join(entry.file_name()));
     let metadata = match entry.metadata() {
         Ok(metadata) => metadata,
         Err(error) => return found.push(failed(&path, "look at it", error)),
@@ -144,6 +149,7 @@ fn file(entry: &DirEntry, root: &Path, found: &mut Vec<Found>) {
     let bytes = metadata.len();
     let take = |path: &Path, role, shape| Spec {
         path: path.to_owned(),
+        real_path: real_path.clone(),
         root: root.to_owned(),
         part: None,
         role,
@@ -152,7 +158,7 @@ fn file(entry: &DirEntry, root: &Path, found: &mut Vec<Found>) {
         bytes,
         agent: None,
     };
-    match find(&path.canonicalize().unwrap_or_else(|_| path.clone())) {
+    match find(&real_path) {
         Some(Find::Leave(why, next)) => found.push(skipped(&path, why, next, bytes)),
         Some(Find::Take(role, shape)) if role != Role::Document => {
             found.push(Found::Source(take(&path, role, shape)));

@@ -112,7 +112,8 @@ fn spec_of(place: &Path, last: &Receipt, entry: &Entry) -> Option<Spec> {
     } else {
         (packed_or_plain(place, entry)?, None)
     };
-    path.is_file().then_some(Spec {
+    path.is_file().then(|| Spec {
+        real_path: path.clone(),
         path,
         root: PathBuf::new(),
         part,

@@ -179,7 +179,7 @@ fn registry_warnings(original: &Original, bytes: &[u8]) -> Vec<String> {
     )]
 }
 
-/// Appends a version and its receipt, both or neither.
+/// Appends a version and its receipt, both or neither. They are durable when the journal is closed.
 fn store(
     journal: &mut Journal,
     receipt: Receipt,
@@ -196,7 +196,7 @@ fn store(
     }
     records.extend(attributes.map(|(number, attributes)| attributes.to_record(number)));
     records.push(receipt.to_record());
-    journal.append_all(&records, &foreign(session_journal::Durability::Durable))?;
+    journal.append_all(&records, &foreign(session_journal::Durability::Written))?;
     Ok(receipt)
 }
 

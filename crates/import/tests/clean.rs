@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use proptest::prelude::*;
 use serde_json::Value;
 use session_journal_import::{Cleaned, Damage, Object, write_clean};
 use support::{Bench, fixtures, fixtures_folder};
@@ -164,4 +165,64 @@ fn other_programs_sessions_are_refused_and_told_how() {
     let error = write_clean(&bench.reader(&session), &mut Vec::new(), &mut |_| true);
     let error = error.expect_err("it is refused").to_string();
     assert!(error.contains("claude-code") && error.contains("--format original"), "{error}");
+}
+
+/// Pieces of lines as pi writes them, of all versions, in any order and broken anywhere.
+fn pieces() -> impl Strategy<Value = String> {
+    let id = prop_oneof![Just("a"), Just("b"), Just("c"), Just("\\ud800")];
+    let entry = (id.clone(), prop::option::of(id), any::<bool>()).prop_map(|(id, parent, is_old)| {
+        let parent = parent.map_or("null".to_owned(), |parent| format!("\"{parent}\""));
+        let role = if is_old { "hookMessage" } else { "user" };
+        format!(
+            "{{\"type\":\"message\",\"id\":\"{id}\",\"parentId\":{parent},\"message\":{{\"role\":\"{role}\"}}}}\n"
+        )
+    });
+    let compaction =
+        (0..9u8).prop_map(|n| format!("{{\"type\":\"compaction\",\"firstKeptEntryIndex\":{n}}}\n"));
+    let header = prop_oneof![
+        Just(""),
+        Just(",\"version\":2"),
+        Just(",\"version\":3"),
+        Just(",\"version\":\"x\"")
+    ];
+    let header =
+        header.prop_map(|version| format!("{{\"type\":\"session\"{version},\"id\":\"s\"}}\n"));
+    let piece = prop_oneof![
+        6 => entry,
+        1 => compaction,
+        1 => header,
+        1 => Just("{}\n{\"type\":7}\nnull\n\u{feff}{\"type\":\"x\"}\r\n".to_owned()),
+        1 => any::<String>(),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is in it: one header, entries with ids, and no entry comes from itself.
+    #[test]
+    fn any_session_becomes_lines_that_pi_can_walk(text in pieces()) {
+        let (lines, _) = clean_text(&text);
+        let Some((header, entries)) = lines.split_first() else { return Ok(()) };
+        prop_assert_eq!(header.raw("type"), Some("\"session\""));
+        prop_assert_eq!(header.raw("version"), Some("3"));
+        let mut parent_of = std::collections::HashMap::new();
+        for entry in entries {
+            prop_assert_ne!(entry.raw("type"), Some("\"session\""));
+            let id = entry.raw("id").map(str::to_owned);
+            prop_assert!(id.is_some(), "{}", entry.0);
+            parent_of.insert(id, entry.raw("parentId").map(str::to_owned));
+        }
+        for entry in entries {
+            let mut at = entry.raw("id").map(str::to_owned);
+            for step in 0.. {
+                prop_assert!(step <= parent_of.len(), "a circle at {}", entry.0);
+                match parent_of.get(&at) {
+                    None => break,
+                    Some(parent) => at.clone_from(parent),
+                }
+            }
+        }
+    }
 }

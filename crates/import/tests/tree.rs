@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use session_journal_import::{Leaf, Outcome, Tree};
 use support::{Bench, files, grow};
 
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
 /// Exports everything, and tells which files are what their sources were.
-fn export(bench: &Bench, to: &str) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<(String, Option<bool>)>) {
+fn export(bench: &Bench, to: &str) -> (Files, Vec<(String, Option<bool>)>) {
     let catalogue = bench.catalogue();
     let tree = Tree::new(&catalogue, bench.path(to)).expect("plans");
     let mut same = Vec::new();
@@ -23,7 +25,7 @@ fn export(bench: &Bench, to: &str) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<(String, 
     (files(&bench.path(to)), same)
 }
 
-fn names(files: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<&str> {
+fn names(files: &Files) -> Vec<&str> {
     files.keys().map(|path| path.to_str().expect("text")).collect()
 }
 

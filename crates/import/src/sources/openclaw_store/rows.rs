@@ -88,8 +88,10 @@ impl Rows {
             "select {run}, seq, event_json, {packed} from {name}
              where session_id = ?1 and {behind} limit {PAGE_ROWS}"
         );
+        // Lengths are told without reading what has them.
         let stamp_query = format!(
-            "select count(*), max(seq), sum(octet_length(coalesce(event_json, {packed})))
+            "select count(*), max(seq),
+                    sum(coalesce(octet_length(event_json), octet_length({packed})))
              from {name} where session_id = ?1"
         );
         let stamp = stamp(connection, &stamp_query, id)?;
