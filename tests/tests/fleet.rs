@@ -8,6 +8,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded when they are printed")]
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -96,12 +97,40 @@ fn peak_memory(child: &Child) -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
 }
 
+/// Where the sources are before they are read.
+#[derive(Clone, Copy, Debug)]
+enum Sources {
+    /// On the disk only, as those of last month.
+    Cold,
+    /// In memory.
+    Warm,
+}
+
+fn files(root: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(root.join("agents/main/sessions")).expect("reads");
+    files.map(|entry| entry.expect("reads").path()).collect()
+}
+
+/// Waits until the file system has written everything; what was just made shall not be in the way of
+/// what is measured. Then puts the sources where they are to be.
+fn prepare(root: &Path, sources: Sources) {
+    rustix::fs::syncfs(File::open(root).expect("opens")).expect("syncs");
+    for path in files(root) {
+        let mut file = File::open(path).expect("opens");
+        match sources {
+            Sources::Cold => {
+                rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("forgets");
+            }
+            Sources::Warm => drop(io::copy(&mut file, &mut io::sink()).expect("reads")),
+        }
+    }
+}
+
 /// What the machine takes to `cat` all files to nowhere, and their bytes into one file: without a
 /// sync, and with one at the end.
-fn read_and_write_once(root: &Path, copy: &Path) -> (f64, f64) {
+fn read_and_write_once(root: &Path, copy: &Path, sources: Sources) -> (f64, f64) {
     let names = copy.with_extension("names");
-    let files = fs::read_dir(root.join("agents/main/sessions")).expect("reads");
-    let paths = files.map(|entry| entry.expect("reads").path());
+    let paths = files(root).into_iter();
     let list: Vec<u8> =
         paths.flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
     fs::write(&names, list).expect("writes");
@@ -110,8 +139,7 @@ fn read_and_write_once(root: &Path, copy: &Path) -> (f64, f64) {
         cat.args(["-0", "cat"]).stdin(File::open(&names).expect("opens")).stdout(to);
         assert!(cat.status().expect("xargs runs").success());
     };
-    // What was just made is on its way to the disk: it shall not be in the way of anybody.
-    rest(root);
+    prepare(root, sources);
     let file = File::create(copy).expect("makes a file");
     let begin = Instant::now();
     cat(Stdio::null());
@@ -121,31 +149,35 @@ fn read_and_write_once(root: &Path, copy: &Path) -> (f64, f64) {
     let synced = begin.elapsed().as_secs_f64();
     drop(file);
     fs::remove_file(copy).expect("removes");
-    rest(root);
     (written, synced)
 }
 
-/// Waits until the file system has written everything.
-fn rest(root: &Path) {
-    rustix::fs::syncfs(File::open(root).expect("opens")).expect("syncs");
-}
-
-fn tell(what: &str, made: &Made, done: &Done, (written, synced): (f64, f64)) {
-    let (bytes, seconds) = (made.bytes as f64, done.seconds);
+/// Imports it all into a new store, and tells how fast, beside what the machine takes.
+fn measured(scene: &Scene, what: &str, bytes: u64, sources: Sources) -> Done {
+    let (root, copy) = (scene.path("in"), scene.path("copy"));
+    let (written, synced) = read_and_write_once(&root, &copy, sources);
+    let _ = fs::remove_dir_all(scene.path("store"));
+    prepare(&root, sources);
+    let done = scene.import(&["in"]);
+    let seconds = done.seconds;
     say(&format!(
-        "{what}: {} events, {:.0} MB; {:.1} % of the events hold {:.0} % of the bytes",
-        made.events,
-        bytes / 1e6,
-        100.0 * made.large as f64 / made.events as f64,
-        100.0 * made.large_bytes as f64 / bytes,
-    ));
-    say(&format!(
-        "{what}: imported in {seconds:.2} s, {:.0} MB/s, at most {} MiB in memory; cat and writing \
-         once: {written:.2} s, ratio {:.2}; with a sync at the end: {synced:.2} s, ratio {:.2}",
-        bytes / 1e6 / seconds,
+        "{what}, {sources:?}: imported in {seconds:.2} s, {:.0} MB/s, at most {} MiB in memory; cat and \
+         writing once: {written:.2} s, ratio {:.2}; with a sync at the end: {synced:.2} s, ratio {:.2}",
+        bytes as f64 / 1e6 / seconds,
         done.memory >> 20,
         written / seconds,
         synced / seconds,
+    ));
+    done
+}
+
+fn tell(what: &str, made: &Made) {
+    say(&format!(
+        "{what}: {} events, {:.0} MB; {:.1} % of the events hold {:.0} % of the bytes",
+        made.events,
+        made.bytes as f64 / 1e6,
+        100.0 * made.large as f64 / made.events as f64,
+        100.0 * made.large_bytes as f64 / made.bytes as f64,
     ));
 }
 
@@ -155,9 +187,9 @@ fn a_fleet_of_sessions_is_imported_in_little_memory_and_completed_after_ten_kill
     let usual = Fleet { files: 150, bytes: 18_000_000, ..Fleet::REPORTED };
     let fleet = if is_long() { Fleet::REPORTED } else { usual };
     let made = fleet.make(&scene.path("in"));
-    let limit = read_and_write_once(&scene.path("in"), &scene.path("copy"));
-    let done = scene.import(&["in"]);
-    tell("fleet", &made, &done, limit);
+    tell("fleet", &made);
+    measured(&scene, "fleet", made.bytes, Sources::Warm);
+    let done = measured(&scene, "fleet", made.bytes, Sources::Cold);
     assert_eq!(scene.number(&done, "imported"), fleet.files);
     assert_eq!(scene.number(&done, "bytes"), made.bytes);
     assert!(done.memory < MEMORY_MAX, "{} MiB", done.memory >> 20);
@@ -192,9 +224,8 @@ fn a_session_of_very_many_lines_needs_little_memory() {
     let lines = if is_long() { 2_000_000 } else { 20_000 };
     let made = long_session(&scene.path("in"), lines - 1, 100, 88_983);
     assert_eq!(made.events, lines);
-    let limit = read_and_write_once(&scene.path("in"), &scene.path("copy"));
-    let done = scene.import(&["in"]);
-    tell("long session", &made, &done, limit);
+    tell("long session", &made);
+    let done = measured(&scene, "long session", made.bytes, Sources::Cold);
     assert_eq!(scene.number(&done, "records"), lines);
     assert!(done.memory < MEMORY_MAX, "{} MiB", done.memory >> 20);
     scene.is_complete(1);
@@ -205,9 +236,8 @@ fn a_very_long_line_is_one_record_and_needs_little_more_than_itself() {
     let scene = Scene::new();
     let length = if is_long() { 64 << 20 } else { 4 << 20 };
     let made = long_session(&scene.path("in"), 1, length, 64);
-    let limit = read_and_write_once(&scene.path("in"), &scene.path("copy"));
-    let done = scene.import(&["in"]);
-    tell("long line", &made, &done, limit);
+    tell("long line", &made);
+    let done = measured(&scene, "long line", made.bytes, Sources::Cold);
     assert_eq!(scene.number(&done, "records"), 2);
     assert!(done.memory < MEMORY_MAX, "{} MiB", done.memory >> 20);
     scene.is_complete(1);
