@@ -91,7 +91,7 @@ impl Attempt<'_> {
         let print = Fingerprint::of(self.original, offsets, &self.import.control)?;
         let (mut beginning, mut before) = (None, None);
         for one in stored {
-            match one.judge(self.original, &print, self.limit())? {
+            match one.judge(self.original, &print, self.limit(), &self.import.control)? {
                 Verdict::Same(receipt) => return self.unchanged(&one, &receipt).map(Some),
                 Verdict::Beginning(taken) => beginning = beginning.or(Some((one, taken))),
                 Verdict::Other(why) => {

@@ -79,7 +79,7 @@ pub(crate) fn copy(
     control: &Control,
 ) -> Result<Copied> {
     let mut batch = Batch::new(journal);
-    let mut lines = original.lines_from(start.place.clone(), limit)?;
+    let mut lines = original.lines_from(start.place.clone(), limit, &control.turns)?;
     let mut open = start.open;
     let mut line_feeds = 0;
     if open.is_some() && lines.skip_line_feed().map_err(|e| original.failed("read it", e))? {
@@ -103,6 +103,10 @@ pub(crate) fn copy(
         line_feeds += u64::from(line.terminated);
         payload += line.bytes.len() as u64;
         batch.push(mapper.record(line))?;
+        if lines.is_long() {
+            // Others wait for its memory.
+            batch.flush()?;
+        }
     }
     batch.flush()?;
     let continues = open.filter(|_| batch.records > 0);

@@ -56,6 +56,7 @@ mod sources;
 mod space;
 mod stored;
 mod tree;
+mod turn;
 mod whole;
 
 pub use attributes::{ATTRIBUTES_KIND, Attributes};
