@@ -32,6 +32,14 @@ impl Program {
         Self(program)
     }
 
+    /// A command of it.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.0);
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
     /// A process that appends lines of these ids, each a key, and answers into a file.
     #[must_use]
     pub fn append(

@@ -4,6 +4,7 @@ mod append;
 mod cat;
 mod claim;
 mod completions;
+mod doctor;
 mod export;
 mod history;
 mod import;
@@ -23,6 +24,7 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Import(import::Args),
     Export(export::Args),
+    Doctor(doctor::Args),
     Ls(ls::Args),
     Cat(cat::Args),
     Tail(tail::Args),
@@ -40,6 +42,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
     match command {
         Command::Import(args) => import::run(&args, context),
         Command::Export(args) => export::run(&args, context),
+        Command::Doctor(args) => doctor::run(&args, context),
         Command::Ls(args) => ls::run(&args, context),
         Command::Cat(args) => cat::run(&args, context),
         Command::Tail(args) => tail::run(&args, context),

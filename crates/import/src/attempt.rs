@@ -91,7 +91,7 @@ impl Attempt<'_> {
         let print = Fingerprint::of(self.original, offsets, &self.import.control)?;
         let (mut beginning, mut before) = (None, None);
         for one in stored {
-            match one.judge(self.original, &print, self.limit())? {
+            match one.judge(self.original, &print, self.limit(), &self.import.control)? {
                 Verdict::Same(receipt) => return self.unchanged(&one, &receipt).map(Some),
                 Verdict::Beginning(taken) => beginning = beginning.or(Some((one, taken))),
                 Verdict::Other(why) => {
@@ -122,7 +122,7 @@ impl Attempt<'_> {
         loop {
             let name = numbered(self.name, number, self.original.path())?;
             let path = self.path_of(&name);
-            if path.symlink_metadata().is_err() {
+            if self.import.sees_nothing || path.symlink_metadata().is_err() {
                 return Ok(Candidates { stored, reasons, free: name });
             }
             match Stored::open(name.clone(), path)? {
@@ -392,7 +392,7 @@ fn next_command(outcome: Outcome, name: &SessionName) -> String {
 }
 
 /// A word as a shell takes it.
-fn shell_word(text: &str) -> String {
+pub(crate) fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~:@+=,".contains(c);
     if text.chars().all(is_plain) && !text.starts_with('~') {
         return text.to_owned();
@@ -438,15 +438,17 @@ fn other_than(name: &SessionName, plain: &SessionName, reasons: Vec<String>) -> 
     if name == plain { Vec::new() } else { reasons }
 }
 
-/// Makes the folder of a journal, for this user only, as the store does.
+/// Makes the folder of a journal where there is none, for this user only, as the store does.
 fn make_folder(store: &Path, path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(store);
-    if folder.is_dir() && folder != store {
+    if folder.is_dir() {
         return Ok(());
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Error::io(folder, "make the folder", error))?;
     // The engine syncs the folder of the journal; the entry of that folder is ours.
-    let synced = std::fs::File::open(store).and_then(|store| store.sync_all());
-    synced.map_err(|error| Error::io(store, "sync the folder", error))
+    let above = if folder == store { store.parent().unwrap_or(store) } else { store };
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    let synced = std::fs::File::open(above).and_then(|above| above.sync_all());
+    synced.map_err(|error| Error::io(above, "sync the folder", error))
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, Problem, Result};
+use crate::turn::Turns;
 
 /// Shared with a running import: how far it is, and whether it is to stop.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Control {
     total: AtomicU64,
     sources_done: AtomicU64,
     sources_total: AtomicU64,
+    /// For sources that are imported at the same time.
+    pub(crate) turns: Turns,
 }
 
 impl Control {

@@ -15,6 +15,9 @@ use crate::original::Original;
 use crate::receipt::Receipt;
 use crate::sources::{Facts, source_of};
 
+/// What is said of a source whose last line may be about to grow.
+pub(crate) const NO_LINE_FEED: &str = "the last line has no line feed";
+
 /// Where a copy begins: behind what the journal holds already.
 #[derive(Clone, Default)]
 pub(crate) struct Start {
@@ -76,7 +79,7 @@ pub(crate) fn copy(
     control: &Control,
 ) -> Result<Copied> {
     let mut batch = Batch::new(journal);
-    let mut lines = original.lines_from(start.place.clone(), limit)?;
+    let mut lines = original.lines_from(start.place.clone(), limit, &control.turns)?;
     let mut open = start.open;
     let mut line_feeds = 0;
     if open.is_some() && lines.skip_line_feed().map_err(|e| original.failed("read it", e))? {
@@ -100,6 +103,10 @@ pub(crate) fn copy(
         line_feeds += u64::from(line.terminated);
         payload += line.bytes.len() as u64;
         batch.push(mapper.record(line))?;
+        if lines.is_long() {
+            // Others wait for its memory.
+            batch.flush()?;
+        }
     }
     batch.flush()?;
     let continues = open.filter(|_| batch.records > 0);
@@ -125,7 +132,7 @@ pub(crate) fn copy(
     let mut warnings: Vec<_> =
         damage.iter().map(|damage| format!("{damage}{}", kept(damage))).collect();
     if !is_terminated {
-        warnings.push("the last line has no line feed".to_owned());
+        warnings.push(NO_LINE_FEED.to_owned());
     }
     if continues.is_some() {
         warnings.push("the last line had grown; its two parts are two records".to_owned());

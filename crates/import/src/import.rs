@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use session_journal::{Options, Reader, SessionName};
 
@@ -42,7 +42,8 @@ pub struct ImportOptions {
     /// How many sources at a time. Default: as many as there are processors, but at least 8: most of
     /// the time is spent waiting for the disk to sync.
     pub jobs: usize,
-    /// How journals are opened. Default: records of up to 1 GiB, else the engine's.
+    /// How journals are opened. Default: records of up to 1 GiB, and no sync before the receipt,
+    /// which makes everything before it durable; else the engine's.
     pub journal: Options,
 }
 
@@ -55,6 +56,9 @@ impl Default for ImportOptions {
             jobs: thread::available_parallelism().map_or(JOBS_MIN, usize::from).max(JOBS_MIN),
             journal: Options {
                 record_bytes_max: Options::RECORD_BYTES_LIMIT,
+                // What is lost without a receipt is still in its source.
+                sync_bytes: u64::MAX,
+                sync_interval: Duration::MAX,
                 ..Options::default()
             },
         }
@@ -67,6 +71,8 @@ pub struct Import {
     pub(crate) folder: PathBuf,
     pub(crate) options: ImportOptions,
     pub(crate) control: Arc<Control>,
+    /// Whether it decides as if nothing were stored.
+    pub(crate) sees_nothing: bool,
 }
 
 /// What the sources of a run have in common.
@@ -82,7 +88,13 @@ type Group = Vec<(usize, Spec)>;
 impl Import {
     /// An import into the store in this folder. It is made when something is to be written.
     pub fn new(folder: impl Into<PathBuf>, options: ImportOptions) -> Self {
-        Self { folder: folder.into(), options, control: Arc::default() }
+        Self { folder: folder.into(), options, control: Arc::default(), sees_nothing: false }
+    }
+
+    /// One that decides as if nothing were stored, and stores nothing.
+    pub(crate) fn into_nothing(folder: impl Into<PathBuf>, options: ImportOptions) -> Self {
+        let options = ImportOptions { dry_run: true, verify: false, ..options };
+        Self { sees_nothing: true, ..Self::new(folder, options) }
     }
 
     /// Whether there is room for what was planned.
@@ -244,7 +256,7 @@ impl Plan {
         self.space
     }
 
-    fn of(all: Vec<Found>, store: &Path) -> Self {
+    pub(crate) fn of(all: Vec<Found>, store: &Path) -> Self {
         let mut plan = Self::default();
         let mut group_of = HashMap::new();
         for (index, found) in all.into_iter().enumerate() {

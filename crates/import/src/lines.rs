@@ -4,6 +4,8 @@ use std::io::{self, BufRead, Read};
 
 use sha2::{Digest, Sha256};
 
+use crate::turn::{LONG_LINE, Turn, Turns};
+
 /// How far a source was read: the offset, and the hash of everything before it.
 #[derive(Clone, Default)]
 pub(crate) struct Place {
@@ -52,24 +54,45 @@ pub(crate) enum LineError {
 }
 
 /// Reads line by line and holds one line at a time.
-pub(crate) struct Lines<R> {
+pub(crate) struct Lines<'a, R> {
     input: R,
     place: Place,
     limit: u64,
+    turns: &'a Turns,
+    /// Held as long as the line that it gave last is a long one.
+    turn: Option<Turn<'a>>,
+    /// Whether the end was seen. A source that grows goes on behind it, in the middle of a line
+    /// perhaps: that is for the next look at it.
+    is_over: bool,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<'a, R: BufRead> Lines<'a, R> {
     /// Lines of an input that stands at this place; none may be longer than the limit.
-    pub(crate) fn new(input: R, place: Place, limit: u64) -> Self {
-        Self { input, place, limit }
+    pub(crate) fn new(input: R, place: Place, limit: u64, turns: &'a Turns) -> Self {
+        Self { input, place, limit, turns, turn: None, is_over: false }
+    }
+
+    /// Whether the line that it gave last is a long one. Others wait until the next is asked for.
+    pub(crate) fn is_long(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// The next line, or `None` at the end.
     pub(crate) fn next_line(&mut self) -> Result<Option<Line>, LineError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        self.turn = None;
         let mut bytes = Vec::new();
         let room = self.limit.saturating_add(1);
-        (&mut self.input).take(room).read_until(b'\n', &mut bytes).map_err(LineError::Io)?;
+        self.read_on(&mut bytes, room.min(LONG_LINE)).map_err(LineError::Io)?;
+        let is_cut = bytes.last() != Some(&b'\n') && bytes.len() as u64 == LONG_LINE;
+        if is_cut && room > LONG_LINE {
+            self.turn = Some(self.turns.take());
+            self.read_on(&mut bytes, room - LONG_LINE).map_err(LineError::Io)?;
+        }
         if bytes.is_empty() {
+            self.is_over = true;
             return Ok(None);
         }
         self.place.pass(&bytes);
@@ -78,8 +101,14 @@ impl<R: BufRead> Lines<R> {
             bytes.pop();
         } else if bytes.len() as u64 > self.limit {
             return Err(LineError::TooLong);
+        } else {
+            self.is_over = true;
         }
         Ok(Some(Line { bytes, terminated }))
+    }
+
+    fn read_on(&mut self, bytes: &mut Vec<u8>, most: u64) -> io::Result<usize> {
+        (&mut self.input).take(most).read_until(b'\n', bytes)
     }
 
     /// Steps over a line feed, if that is what comes next.
@@ -103,7 +132,8 @@ mod tests {
     use super::*;
 
     fn lines(bytes: &[u8]) -> Vec<(Vec<u8>, bool)> {
-        let mut lines = Lines::new(bytes, Place::default(), 100);
+        let turns = Turns::default();
+        let mut lines = Lines::new(bytes, Place::default(), 100, &turns);
         let mut all = Vec::new();
         while let Some(line) = lines.next_line().expect("reads") {
             all.push((line.bytes, line.terminated));
@@ -124,15 +154,61 @@ mod tests {
 
     #[test]
     fn bounds_a_line() {
-        let mut exact = Lines::new(&b"abc\n"[..], Place::default(), 3);
+        let turns = Turns::default();
+        let mut exact = Lines::new(&b"abc\n"[..], Place::default(), 3, &turns);
         assert!(matches!(exact.next_line(), Ok(Some(line)) if line.bytes == b"abc"));
-        let mut long = Lines::new(&b"abcd\n"[..], Place::default(), 3);
+        let mut long = Lines::new(&b"abcd\n"[..], Place::default(), 3, &turns);
         assert!(matches!(long.next_line(), Err(LineError::TooLong)));
+    }
+
+    /// An input that is at its end between its parts, as a file is that somebody appends to.
+    struct Growing(Vec<&'static [u8]>);
+
+    impl Read for Growing {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let Some(part) = self.0.first_mut() else { return Ok(0) };
+            let read = part.read(bytes)?;
+            if read == 0 {
+                self.0.remove(0);
+            }
+            Ok(read)
+        }
+    }
+
+    /// The two halves of a line that was written meanwhile were two lines: an export put a line feed
+    /// between them.
+    #[test]
+    fn what_grows_behind_half_a_line_is_not_another_line() {
+        let growing = Growing(vec![b"a\nhal", b"f\n"]);
+        let turns = Turns::default();
+        let mut lines = Lines::new(io::BufReader::new(growing), Place::default(), 100, &turns);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().expect("reads") {
+            all.push((line.bytes, line.terminated));
+        }
+        assert_eq!(all, [(b"a".to_vec(), true), (b"hal".to_vec(), false)]);
+        assert_eq!(lines.place().offset, 5, "the rest is for the next look");
+    }
+
+    #[test]
+    fn a_long_line_has_its_turn_until_the_next_is_asked_for() {
+        let turns = Turns::default();
+        let long = usize::try_from(LONG_LINE).expect("fits");
+        let text = [&vec![b'x'; long][..], b"\ny\n", &vec![b'z'; long - 1][..], b"\n"].concat();
+        let mut lines = Lines::new(&text[..], Place::default(), u64::MAX, &turns);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().expect("reads") {
+            assert_eq!(lines.is_long(), turns.is_taken());
+            all.push((line.bytes.len(), lines.is_long()));
+        }
+        assert_eq!(all, [(long, true), (1, false), (long - 1, false)]);
+        assert_eq!(lines.place().offset, text.len() as u64);
     }
 
     #[test]
     fn hashes_what_it_read() {
-        let mut lines = Lines::new(&b"abc"[..], Place::default(), 9);
+        let turns = Turns::default();
+        let mut lines = Lines::new(&b"abc"[..], Place::default(), 9, &turns);
         lines.next_line().expect("reads");
         let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(lines.place().sha256(), sha256);

@@ -12,6 +12,7 @@ use crate::lines::{Lines, Place};
 use crate::naming::{agent, file_name};
 use crate::role::{Role, Shape};
 use crate::sources::{Copies, Facts, Registries, recognise, recognise_whole, source_of};
+use crate::turn::Turns;
 
 /// How much of a file is looked at to tell its format.
 const HEAD_BYTES: u64 = 1 << 20;
@@ -105,12 +106,13 @@ impl Original {
     }
 
     /// Its lines from a place on.
-    pub(crate) fn lines_from(
-        &self,
+    pub(crate) fn lines_from<'a>(
+        &'a self,
         place: Place,
         limit: u64,
-    ) -> Result<Lines<Box<dyn BufRead + '_>>> {
-        Ok(Lines::new(self.read_from(place.offset)?, place, limit))
+        turns: &'a Turns,
+    ) -> Result<Lines<'a, Box<dyn BufRead + 'a>>> {
+        Ok(Lines::new(self.read_from(place.offset)?, place, limit, turns))
     }
 
     /// Its format, told by its first lines, and between `OpenClaw` and pi by its folder.
@@ -124,8 +126,8 @@ impl Original {
         if self.shape == Shape::Whole {
             return Ok(recognise_whole(&head));
         }
-        let format = recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES));
-        Ok(if format == Format::Pi && self.is_openclaws() { Format::OpenClaw } else { format })
+        let pi = if self.is_openclaws() { Format::OpenClaw } else { Format::Pi };
+        Ok(recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES), pi))
     }
 
     fn is_openclaws(&self) -> bool {

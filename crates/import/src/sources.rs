@@ -19,6 +19,7 @@ use crate::format::Format;
 use crate::object::Object;
 use crate::role::{Role, Shape};
 
+pub(crate) use openclaw::names::{FileName, read as file_name_of};
 pub use openclaw::registry::{Registries, Registry};
 pub use openclaw_store::Copies;
 
@@ -187,6 +188,9 @@ pub(crate) const EXTENSION: &str = ".jsonl";
 /// The same, packed.
 pub(crate) const PACKED_EXTENSION: &str = ".jsonl.zst";
 
+/// The name of a registry.
+pub(crate) const REGISTRY_NAME: &str = "sessions.json";
+
 /// The kind of a JSON object that does not say what it is.
 pub(crate) const UNNAMED: &str = "line";
 
@@ -223,11 +227,13 @@ fn is_text(head: &[u8]) -> bool {
     !head.contains(&0)
 }
 
-/// Tells the format by the first line that only one source can have written; never by a name.
-pub(crate) fn recognise<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Format {
+/// Tells the format by the first line that only one source can have written; never by a name. Lines
+/// of pi are of the format `pi`.
+pub(crate) fn recognise<'a>(lines: impl IntoIterator<Item = &'a [u8]>, pi: Format) -> Format {
     let mut format = None;
     for line in lines.into_iter().filter_map(Object::parse) {
         let found = sources().find(|source| source.recognises(&line)).map(Source::format);
+        let found = if found == Some(Format::Pi) { Some(pi) } else { found };
         // pi's lines are OpenClaw's too; one that is OpenClaw's alone settles it.
         match (format, found) {
             (_, None) => {}
@@ -270,7 +276,7 @@ mod tests {
     use super::*;
 
     fn format_of(text: &str) -> Format {
-        recognise(text.split('\n').map(str::as_bytes))
+        recognise(text.split('\n').map(str::as_bytes), Format::Pi)
     }
 
     #[test]

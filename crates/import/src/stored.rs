@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use session_journal::{ErrorKind, Info, LocalHost, Reader, Sequence, SessionName, info};
 
 use crate::attributes::{Attributes, Standing};
+use crate::control::Control;
 use crate::copy::Start;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -133,6 +134,7 @@ impl Stored {
         original: &Original,
         print: &Fingerprint,
         limit: u64,
+        control: &Control,
     ) -> Result<Verdict> {
         let whole = print.whole();
         let sha256 = whole.sha256();
@@ -155,7 +157,7 @@ impl Stored {
             Ok(start) => start,
             Err(why) => return Ok(Verdict::Other(why)),
         };
-        match self.loose(original, &start, limit) {
+        match self.loose(original, &start, limit, control) {
             Ok(Some(loose)) => Ok(Verdict::Beginning(Box::new((start, loose)))),
             Ok(None) if start.previous.is_none() => {
                 Ok(Verdict::Other("holds records that did not come from this source".to_owned()))
@@ -212,14 +214,20 @@ impl Stored {
 
     /// Compares the records behind the last receipt with the source. `None` where they are not all
     /// lines of it.
-    fn loose(&self, original: &Original, start: &Start, limit: u64) -> Result<Option<Loose>> {
+    fn loose(
+        &self,
+        original: &Original,
+        start: &Start,
+        limit: u64,
+        control: &Control,
+    ) -> Result<Option<Loose>> {
         let after = start.previous.unwrap_or(Sequence::ZERO);
         let mut loose = Loose { place: start.place.clone(), ..Loose::default() };
         if self.last_sequence() <= after {
             return Ok(Some(loose));
         }
         let failed = |error| original.failed("read it", error);
-        let mut lines = original.lines_from(start.place.clone(), limit)?;
+        let mut lines = original.lines_from(start.place.clone(), limit, &control.turns)?;
         loose.is_rest = start.open.is_some() && !lines.skip_line_feed().map_err(failed)?;
         for record in self.reader.records_from(after.next())? {
             let record = record?;

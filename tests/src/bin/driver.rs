@@ -8,6 +8,7 @@
 //! `driver churn FOLDER` creates, compacts and deletes journals until it is killed.
 //! `driver many FOLDER` has thousands of sessions open at once.
 //! `driver fork PATH` uses its handle in a forked child.
+//! `driver fleet FOLDER` makes thousands of session files to import.
 //! `driver fuse PATH` shows a file on a FUSE file system.
 
 #[path = "../driver/append.rs"]
@@ -16,6 +17,8 @@ mod append;
 mod churn;
 #[path = "../driver/flags.rs"]
 mod flags;
+#[path = "../driver/fleet.rs"]
+mod fleet;
 #[path = "../driver/follow.rs"]
 mod follow;
 #[path = "../driver/fork.rs"]
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         "follow" => follow::run(&flags),
         "churn" => churn::run(&flags),
         "many" => many::run(&flags),
+        "fleet" => fleet::run(&flags),
         "fuse" => fuse::run(&flags),
         "fork" => fork::run(&flags),
         other => panic!("no command {other:?}"),

@@ -1,6 +1,6 @@
 //! `sjournal import`: session files of agents to journals.
 
-mod offers;
+pub(super) mod offers;
 mod report;
 mod rollback;
 

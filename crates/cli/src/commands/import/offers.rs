@@ -20,12 +20,7 @@ pub(super) enum Choice {
 
 /// Offers what it finds, and asks.
 pub(super) fn choose(yes: bool, context: &mut Context) -> Result<Choice, Failure> {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let home = home.ok_or_else(|| Failure::usage("HOME is not set; name the folders to import"))?;
-    let found = context.stop.at_once(|| offers(&home));
-    if found.is_empty() {
-        return Err(nothing(&home));
-    }
+    let found = offered(context)?;
     if !context.json {
         show(&found, context)?;
         context.output.flush()?;
@@ -48,9 +43,17 @@ pub(super) fn choose(yes: bool, context: &mut Context) -> Result<Choice, Failure
     Ok(if is_yes { Choice::Import(paths()) } else { Choice::Nothing(Exit::Done) })
 }
 
+/// What the home folder holds; a failure where that is nothing.
+pub(in crate::commands) fn offered(context: &Context) -> Result<Vec<Offer>, Failure> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let home = home.ok_or_else(|| Failure::usage("HOME is not set; name the folders"))?;
+    let found = context.stop.at_once(|| offers(&home));
+    if found.is_empty() { Err(nothing(&home)) } else { Ok(found) }
+}
+
 fn nothing(home: &Path) -> Failure {
     let what = "no sessions of OpenClaw, pi, Claude Code, Codex or Gemini were found below it";
-    Failure::about(ErrorKind::NotFound, home, what, "name the folders to import")
+    Failure::about(ErrorKind::NotFound, home, what, "name the folders")
 }
 
 fn show(found: &[Offer], context: &mut Context) -> Result<(), Failure> {

@@ -1,0 +1,82 @@
+//! A registry and the files beside it: entries without files, and files without entries.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use super::Finding;
+use super::code::Code;
+use crate::lineage::Relation;
+use crate::object::Object;
+use crate::role::{Role, Shape};
+use crate::sources::{FileName, Find, Registry, file_name_of};
+
+/// How much of a transcript is read to find its header.
+const HEADER_BYTES: u64 = 64 << 10;
+
+/// Tells where a registry and its folder disagree.
+pub(super) fn examine(path: &Path, each: &mut dyn FnMut(Finding)) {
+    let Some(folder) = path.parent() else { return };
+    let Some(registry) = fs::read(path).ok().and_then(|bytes| Registry::parse(&bytes)) else {
+        let what = "the list of sessions is not one JSON object; its program shows none of them";
+        let next = "import the folder all the same: transcripts are found by themselves, and the \
+                    list is kept as it is";
+        return each(Code::RegistryBroken.about(path, what, next));
+    };
+    let names = names(folder);
+    for (key, file) in registry.files() {
+        if !names.contains(&file) {
+            each(entry_without_file(path, key, &file, &names));
+        }
+    }
+    for name in names.iter().filter(|name| is_current(name)) {
+        let id = header_id(&folder.join(name));
+        if registry.entry(name, id.as_deref()).is_none() {
+            let what = "no entry of sessions.json names it, so its program lists it nowhere";
+            let next = "import it: it becomes a session like the others";
+            each(Code::FileWithoutEntry.about(&folder.join(name), what, next));
+        }
+    }
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn entry_without_file(path: &Path, key: &str, file: &str, names: &BTreeSet<String>) -> Finding {
+    let aside = names.iter().find(|name| {
+        let told = file_name_of(name);
+        told.is_some_and(|told| told.of.as_deref() == Some(file) && told.relation != PART)
+    });
+    let what = format!("its entry {key} names {file}, which is not there");
+    let (why, next) = match aside {
+        Some(aside) => (
+            format!("what was set aside of it is: {aside}"),
+            "import the folder: what was set aside is imported as a session of its own",
+        ),
+        None => (
+            "a session that never had an answer has no file, one that had is lost here".to_owned(),
+            "look for the file in a backup, and import it from there",
+        ),
+    };
+    Code::EntryWithoutFile.about(path, format!("{what}; {why}"), next)
+}
+
+const PART: Option<Relation> = Some(Relation::PartOf);
+
+/// Whether a file of this name is a transcript that a registry would name.
+fn is_current(name: &str) -> bool {
+    file_name_of(name).is_some_and(|FileName { find, relation, .. }| {
+        find == Find::Take(Role::Transcript, Shape::Lines)
+            && matches!(relation, None | Some(Relation::TopicOf))
+    })
+}
+
+fn header_id(path: &Path) -> Option<String> {
+    let mut line = Vec::new();
+    let file = BufReader::new(File::open(path).ok()?);
+    file.take(HEADER_BYTES).read_until(b'\n', &mut line).ok()?;
+    Object::parse(&line)?.text("id")
+}
