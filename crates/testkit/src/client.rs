@@ -118,7 +118,8 @@ impl Client {
             14 if on.followers => self.follow(session),
             14 => self.sync(session),
             15 => self.open(session),
-            _ if on.openings && operation < 12 => self.open(session),
+            9..=13 if on.openings => self.close(session),
+            _ if on.openings && operation < 9 => self.open(session),
             _ => self.append(session, 1, None),
         }
     }

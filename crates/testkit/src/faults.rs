@@ -155,7 +155,7 @@ impl Faults {
             sync_error: choices.one_of(&[16, 8]),
             evict: choices.one_of(&[16, 4]),
             stop: choices.one_of(&[16, 6]),
-            power: rate(choices, 2, &[200, 80]),
+            power: rate(choices, 2, &[100, 30]),
             slow_sync: self.slow_sync,
             foreign: self.foreign,
             page: choices.one_of(&[512, 64]),
