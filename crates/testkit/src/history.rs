@@ -142,6 +142,7 @@ pub(crate) struct Epoch {
 
 /// See the module.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a kind of loss, noted by itself")]
 pub(crate) struct History {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) claims: Vec<Claim>,
