@@ -27,7 +27,7 @@ use crate::space::Space;
 const ATTEMPTS: usize = 4;
 
 /// Sources at a time on a machine with few processors.
-const JOBS_MIN: usize = 16;
+const JOBS_MIN: usize = 8;
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct ImportOptions {
     /// Export what was imported once more, and compare it with the source. Default: false. Costs
     /// one more read of each session.
     pub verify: bool,
-    /// How many sources at a time. Default: as many as there are processors, but at least 16: most of
+    /// How many sources at a time. Default: as many as there are processors, but at least 8: most of
     /// the time is spent waiting for the disk to sync.
     pub jobs: usize,
     /// How journals are opened. Default: records of up to 1 GiB, and no sync before the receipt,
