@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 /// Where its package and what runs it are described.
 const DESCRIBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pi");
+
+/// Tests of one program run at once; one of them installs it.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// The real pi.
 #[derive(Clone, Debug)]
@@ -30,6 +34,7 @@ impl Pi {
         let lock = fs::read(Path::new(DESCRIBED).join("package-lock.json")).expect("reads");
         // Written last: what was cut short is installed anew.
         let mark = folder.join("installed");
+        let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         if fs::read(&mark).ok().as_ref() != Some(&lock) {
             install(&folder)?;
             fs::write(&mark, &lock).expect("writes");
