@@ -47,9 +47,10 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Writer, Opening)> 
     must_be_writable_here(&path, &path, options)?;
     let mut lost_to = None;
     let mut superseded = None;
+    let mut at_once = true;
     let (mut attempts, mut claims) = (0, 0);
     while attempts < options.claim_attempts.max(1) && claims < CLAIMS_MAX {
-        if attempts > 0 && superseded.is_none() {
+        if !std::mem::replace(&mut at_once, false) {
             back_off(options, attempts);
         }
         claims += 1;
@@ -63,16 +64,16 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Writer, Opening)> 
         match outcome? {
             Outcome::Opened(opened) => return Ok(*opened),
             Outcome::Superseded(claim) => {
-                superseded = Some(claim);
+                (superseded, at_once) = (Some(claim), true);
                 continue;
             }
             Outcome::Lost(error) => lost_to = Some(error),
-            Outcome::Again => {}
+            Outcome::Again(claim) => superseded = claim,
         }
         attempts += 1;
     }
     Err(lost_to.unwrap_or_else(|| {
-        Error::new(&path, Cause::Detached { how: "it was replaced again and again" })
+        Error::new(&path, Cause::Detached { how: "it was replaced or changed again and again" })
     }))
 }
 
@@ -83,8 +84,8 @@ pub(crate) enum Outcome {
     Superseded(Superseded),
     /// Another claim was first; the error names its author.
     Lost(Error),
-    /// The file was replaced meanwhile.
-    Again,
+    /// The file was replaced, sealed or changed meanwhile; behind a claim of ours, if there is one.
+    Again(Option<Superseded>),
 }
 
 /// Two willing takers alternate for ever unless one of them waits longer (H27).
@@ -203,9 +204,9 @@ fn try_open(
     let reason = match facts.decide() {
         Decision::Open(reason) => reason,
         Decision::FinishSeal => {
-            let Some(seal) = look.survey.seal.clone() else { return Ok(Outcome::Again) };
+            let Some(seal) = look.survey.seal.clone() else { return Ok(Outcome::Again(None)) };
             replace::finish_seal(&look.source, &look.survey, &seal, owner, options)?;
-            return Ok(Outcome::Again);
+            return Ok(Outcome::Again(None));
         }
         Decision::RefuseSealed => {
             let seal = look.survey.seal.as_ref();
@@ -218,5 +219,5 @@ fn try_open(
             return Err(Error::new(&path, Cause::NeedsRepair { report }));
         }
     };
-    take(&mut look, Takeover { owner, options, previous, holder, reason })
+    take(&mut look, &Takeover { owner, options, previous, holder, reason })
 }

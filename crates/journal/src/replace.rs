@@ -194,7 +194,7 @@ impl Writer {
             || mutation::broken(Mutation::BlindUnlink)
         {
             disk.remove(path).map_err(io("remove"))?;
-        } else if self.is_elsewhere() {
+        } else if self.is_elsewhere()? {
             let how = "another file of this journal is at its path";
             return Err(Error::new(path, Cause::Detached { how }));
         }
@@ -203,15 +203,25 @@ impl Writer {
     }
 
     /// A stranger put a copy of this journal at its path: that one is not deleted.
-    fn is_elsewhere(&self) -> bool {
+    fn is_elsewhere(&self) -> Result<bool> {
         let path = self.path();
-        let file = self.options.disk.open(path, Access::Read);
-        let there = file.ok().and_then(|file| locate(&file, path).ok());
-        there.is_some_and(|there| there.identity.journal == self.identity.journal)
+        let file = match self.options.disk.open(path, Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::io(path, "open", error)),
+        };
+        match locate(&file, path) {
+            Ok(there) => Ok(there.identity.journal == self.identity.journal),
+            Err(error) if matches!(error.kind(), ErrorKind::Io) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Appends a seal at the tail, durable.
     fn seal(&mut self, purpose: Purpose, successor: &[u8], successor_len: u64) -> Result<()> {
+        self.guard()?;
+        // Behind the seal a file without its name was finished by whoever met it; before, it was not.
+        self.check()?;
         let body = SealBody {
             purpose,
             path: path_bytes(&self.source.path),

@@ -24,7 +24,7 @@ use crate::storage::Storage;
 /// Who may write, as far as was read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
-    /// The highest generation in any valid claim, self-placed frame or slot.
+    /// That of the last chain frame, or of a valid claim behind it; a slot's, where that is higher.
     pub(crate) generation: u64,
     /// Whose it is, where that is known.
     pub(crate) owner: Option<Owner>,
@@ -201,7 +201,8 @@ impl Survey {
                         self.accounted = claim.at + claim.header.frame_len();
                     }
                     // One that another claim was faster than was void for its author as well.
-                    if claim.body.replaces >= standing.generation {
+                    let is_quoted = claim.at < claim.header.offset;
+                    if claim.body.replaces >= standing.generation && !is_quoted {
                         self.pending.push((claim.header.sequence, claim.body.owner.clone()));
                     }
                     let valid = standing.claim(&claim);
@@ -416,11 +417,16 @@ impl Survey {
         of_slot.max(self.chain.sequence())
     }
 
-    /// Counts as lost, and not as never written, what a claimer had read who is not known to be
-    /// gone: it may be about to settle it.
-    pub(crate) fn expect_back(&mut self, is_gone: impl Fn(&Owner) -> bool) {
+    /// The last record that a claimer had read who is not known to be gone: it may be about to settle
+    /// it.
+    pub(crate) fn may_come_back(&self, is_gone: impl Fn(&Owner) -> bool) -> u64 {
         let pending = self.pending.iter().filter(|(_, owner)| !is_gone(owner));
-        self.may_come_back = pending.map(|(sequence, _)| *sequence).max().unwrap_or(0);
+        pending.map(|(sequence, _)| *sequence).max().unwrap_or(0)
+    }
+
+    /// Counts the records up to this one as lost, and not as never written.
+    pub(crate) fn expect_back(&mut self, sequence: u64) {
+        self.may_come_back = sequence;
     }
 
     /// The holes before `limit` that nobody has reported yet.

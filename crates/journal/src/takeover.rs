@@ -30,7 +30,7 @@ use crate::writer::{DurableThrough, Opened, Writer, control};
 const RESERVED_BYTES: u64 = 4 << 10;
 /// … and what a hole in the report takes.
 const HOLE_BYTES: u64 = 33;
-/// No owner lives to see so many generations and records: nothing below the limit is near it.
+/// Left free below the limit of numbers: no owner lives to use so many.
 const NUMBERS_KEPT: u64 = 1 << 40;
 /// What is being taken over, and by whom.
 pub(crate) struct Takeover<'a> {
@@ -51,9 +51,30 @@ pub(crate) struct Superseded {
     pub(crate) holder: Holder,
 }
 
+impl Takeover<'_> {
+    /// What its claim was, to whoever claims again behind it.
+    fn superseded(&self) -> Superseded {
+        let (previous, holder) = (self.previous.clone(), self.holder);
+        Superseded { incarnation: self.owner.incarnation, previous, holder }
+    }
+}
+
+/// Nothing that this owner began is still under way. A local file system is mounted by one kernel at a
+/// time, so an owner of another boot ended with that.
+fn is_surely_gone(other: &Owner, taking: &Takeover<'_>) -> bool {
+    let Takeover { owner, options, .. } = taking;
+    let known = |boot: [u8; 16]| boot != [0; 16];
+    let other_boot = known(owner.boot_id)
+        && known(other.boot_id)
+        && owner.boot_id != other.boot_id
+        && !options.allow_any_filesystem;
+    other_boot || options.host.liveness(other) == Liveness::Gone
+}
+
 /// A claim of ours.
 struct Claim {
     generation: u64,
+    incarnation: Incarnation,
     at: u64,
     end: u64,
     /// How far we had read when we wrote it, and what the chain ended with.
@@ -84,13 +105,13 @@ enum Again {
 }
 
 /// Claims the generation, settles what was inherited, and writes the opening.
-pub(crate) fn take(look: &mut Look, taking: Takeover<'_>) -> Result<Outcome> {
-    let Takeover { owner, options, .. } = taking;
+pub(crate) fn take(look: &mut Look, taking: &Takeover<'_>) -> Result<Outcome> {
+    let Takeover { owner, options, .. } = *taking;
     let path = Arc::clone(&look.source.path);
     let file = Arc::clone(&look.source.file);
     // Not to claim a file that left its name since it was opened.
     if file.attachment().map_err(|e| Error::io(&path, "look at", e))? != Attachment::Attached {
-        return Ok(Outcome::Again);
+        return Ok(Outcome::Again(None));
     }
     let holes = look.survey.new_holes(u64::MAX).holes.len() as u64;
     let room = RESERVED_BYTES + holes * HOLE_BYTES;
@@ -105,7 +126,7 @@ pub(crate) fn take(look: &mut Look, taking: Takeover<'_>) -> Result<Outcome> {
     look.survey.pass(&mut look.index)?;
     if look.survey.seal.is_some() {
         // Sealed since we looked: what we claimed goes with the file.
-        return Ok(Outcome::Again);
+        return Ok(Outcome::Again(None));
     }
     if !has_won(&look.survey, &claim, owner) {
         return Ok(Outcome::Lost(lost(look, options)));
@@ -113,9 +134,7 @@ pub(crate) fn take(look: &mut Look, taking: Takeover<'_>) -> Result<Outcome> {
     let released = look.survey.chain.is_soundly_released();
     if !released {
         if !claim.names(&look.survey) {
-            let Takeover { previous, holder, .. } = taking;
-            let incarnation = owner.incarnation;
-            return Ok(Outcome::Superseded(Superseded { incarnation, previous, holder }));
+            return Ok(Outcome::Superseded(taking.superseded()));
         }
         let unsynced = [Mutation::UnnamedSettling, Mutation::UnsyncedClaim];
         if !unsynced.into_iter().any(mutation::broken) {
@@ -136,14 +155,15 @@ pub(crate) fn take(look: &mut Look, taking: Takeover<'_>) -> Result<Outcome> {
         let synced = options.disk.sync_folder(folder);
         synced.map_err(|e| Error::io(&path, "sync the folder of", e))?;
     }
+    // Asked before the last look, which sees all that was written by whoever is gone by then.
+    let may_come_back = look.survey.may_come_back(|other| is_surely_gone(other, taking));
     match look.again(&claim)? {
         Again::Same => {}
-        Again::Changed => return Ok(Outcome::Again),
+        Again::Changed => return Ok(Outcome::Again(Some(taking.superseded()))),
         Again::TakenOver => return Ok(Outcome::Lost(lost(look, options))),
     }
     if !mutation::broken(Mutation::PendingForgotten) {
-        let is_gone = |owner: &Owner| options.host.liveness(owner) == Liveness::Gone;
-        look.survey.expect_back(is_gone);
+        look.survey.expect_back(may_come_back);
     }
     let mut report = look.survey.new_holes(claim.at);
     report.header_damaged = look.located.header_damaged;
@@ -155,7 +175,7 @@ pub(crate) fn take(look: &mut Look, taking: Takeover<'_>) -> Result<Outcome> {
         look.index.note_loss();
     }
     announce(&path, taking.reason, claim.generation, &report);
-    open_generation(look, &taking, &claim, report)
+    open_generation(look, taking, &claim, report)
 }
 
 /// A file that was cut within its header page gets dead bytes up to its end: frames begin behind it.
@@ -203,6 +223,8 @@ impl Look {
         if unverified.into_iter().any(mutation::broken) {
             return Ok(Again::Same);
         }
+        let unasked = [Mutation::UnverifiedClaim, Mutation::EveryClaimWins];
+        let unasked = unasked.into_iter().any(mutation::broken);
         let Source { file, path, .. } = &self.source;
         let release = self.survey.chain.last.filter(|_| self.survey.chain.is_soundly_released());
         let start = release.map_or_else(
@@ -218,8 +240,7 @@ impl Look {
             Ok(Again::TakenOver)
         } else if same
             && again.chain == self.survey.chain
-            && (again.standing.generation == claim.generation
-                || mutation::broken(Mutation::UnverifiedClaim))
+            && (again.standing.claim == Some((claim.at, claim.incarnation)) || unasked)
         {
             Ok(Again::Same)
         } else {
@@ -258,15 +279,19 @@ fn announce(path: &Path, reason: OpenReason, generation: u64, report: &RepairRep
     }
 }
 
+fn must_have_numbers_left(path: &Path, number: u64) -> Result<()> {
+    if number < NUMBER_LIMIT - NUMBERS_KEPT {
+        return Ok(());
+    }
+    Err(Error::invalid(path, "its numbers are used up: a slot or a frame of it lies"))
+}
+
 fn write_claim(look: &Look, owner: &Owner, options: &Options) -> Result<Claim> {
     let Look { source, survey, .. } = look;
     let replaces = survey.standing.generation;
     let generation = replaces.max(look.located.slot_generation) + 1;
     let sequence = survey.chain.sequence() + survey.lost_at_end();
-    if generation.max(sequence) >= NUMBER_LIMIT - NUMBERS_KEPT {
-        let why = "its numbers are used up: a slot or a frame of it lies";
-        return Err(Error::invalid(&source.path, why));
-    }
+    must_have_numbers_left(&source.path, generation.max(sequence))?;
     let body = ClaimBody { replaces, owner: owner.clone() }.encode();
     let header = FrameHeader::alone(
         FrameKind::Claim,
@@ -301,6 +326,7 @@ fn write_claim(look: &Look, owner: &Owner, options: &Options) -> Result<Claim> {
     }
     Ok(Claim {
         generation,
+        incarnation: owner.incarnation,
         at: landing.offset,
         end: landing.offset + frame.len() as u64,
         examined: survey.examined,
@@ -339,6 +365,7 @@ fn open_generation(
     if mutation::broken(Mutation::ReuseSequenceAfterLoss) {
         sequence = survey.chain.sequence();
     }
+    must_have_numbers_left(&look.source.path, sequence)?;
     let body = OpeningBody {
         identity: look.located.identity.clone(),
         previous_generation: previous.generation,
@@ -371,7 +398,7 @@ fn open_generation(
     let now = options.host.now_ms();
     let landed = match writer.land(&[&[control(FrameKind::Opening, &body, now)]]) {
         Ok(landed) => landed,
-        Err(error) => return not_opened(&writer, error),
+        Err(error) => return not_opened(&writer, error, taking),
     };
     if let Some(refused) = landed.refused {
         return Err(refused);
@@ -403,10 +430,12 @@ fn open_generation(
 
 /// An opening that does not stand, or not behind the claim that was the highest: somebody else was
 /// faster, or wrote where we had seen nothing. There is no record of ours that could be unknown.
-fn not_opened(writer: &Writer, error: Error) -> Result<Outcome> {
+fn not_opened(writer: &Writer, error: Error, taking: &Takeover<'_>) -> Result<Outcome> {
     match writer.guard() {
         Err(fenced) if matches!(fenced.cause(), Cause::Fenced { .. }) => Ok(Outcome::Lost(fenced)),
-        _ if matches!(error.cause(), Cause::Poisoned { .. }) => Ok(Outcome::Again),
+        _ if matches!(error.cause(), Cause::Poisoned { .. }) => {
+            Ok(Outcome::Again(Some(taking.superseded())))
+        }
         _ => Err(error),
     }
 }

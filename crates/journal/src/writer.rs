@@ -516,7 +516,7 @@ impl Writer {
     /// Whether a shared descriptor lied about the position cannot be told where the look at the file
     /// fails: what we wrote may stand in its place.
     fn displaced_by(&mut self, error: Error) -> Error {
-        if matches!(error.cause(), Cause::Io { .. }) { self.unsettled_by(&error) } else { error }
+        if self.is_finished() { error } else { self.unsettled_by(&error) }
     }
 
     /// Something landed between the tail and our bytes. True where the chain holds our batch after
@@ -526,8 +526,11 @@ impl Writer {
         self.verify_last_frame()?;
         let mut seen = self.look_again()?;
         // Damage may have taken the frames of whoever displaced us; its slot is somewhere else.
-        let located = locate(&self.source.file, self.path());
-        let slot_generation = located.map_or(0, |located| located.slot_generation);
+        let slot_generation = match locate(&self.source.file, self.path()) {
+            Ok(located) => located.slot_generation,
+            Err(error) if matches!(error.cause(), Cause::Io { .. }) => return Err(error),
+            Err(_) => 0,
+        };
         let unread = [Mutation::ScanFromTail, Mutation::NoReread].into_iter().any(mutation::broken);
         if seen.standing.generation < slot_generation && !unread {
             seen.standing = Standing { generation: slot_generation, ..Standing::default() };

@@ -34,7 +34,7 @@ fn a_deleted_journal_is_gone_and_its_name_is_free() {
 #[test]
 fn a_slow_deleter_does_not_remove_a_newer_journal() {
     // Before the look behind the seal's sync, too.
-    for (op, nth) in [(Op::Attachment, 1), (Op::WriteAt, 1), (Op::LockFolder, 1)] {
+    for (op, nth) in [(Op::Attachment, 2), (Op::WriteAt, 1), (Op::LockFolder, 1)] {
         let bench = Bench::new();
         let slow = with_two(&bench);
         let newer: Arc<Mutex<Option<Journal>>> = Arc::default();
@@ -64,6 +64,18 @@ fn a_deletion_of_a_file_that_was_replaced_by_a_copy_says_detached() {
     fs::rename(&copy, &bench.path).unwrap();
     assert_eq!(deleter.delete().unwrap_err().kind(), ErrorKind::Detached);
     assert_eq!(bench.texts(), ["one", "two"]);
+}
+
+/// H5: a stranger moved the file away before it was sealed: it is still there behind the deletion.
+#[test]
+fn a_deletion_of_a_file_that_was_moved_away_says_detached() {
+    let bench = Bench::new();
+    let deleter = with_two(&bench);
+    let aside = bench.folder().join("aside.journal");
+    fs::rename(&bench.path, &aside).unwrap();
+    assert_eq!(deleter.delete().unwrap_err().kind(), ErrorKind::Detached);
+    let moved = Journal::open(&aside, &by_force("finder")).unwrap();
+    assert_eq!(moved.last_sequence().get(), 2);
 }
 
 /// H15: an opener removed the name of the sealed file and could not make that durable. The deleter found

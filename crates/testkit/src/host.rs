@@ -62,10 +62,10 @@ impl Host for SimHost {
                 return Liveness::Gone;
             };
             let lives = |one: &Process| one.pid == pid && !one.is_dead;
-            if boot != state.boot {
-                Liveness::Gone
-            } else if state.faults.foreign {
+            if state.faults.foreign {
                 Liveness::Unknown
+            } else if boot != state.boot {
+                Liveness::Gone
             } else if state.processes.iter().any(lives) {
                 Liveness::Alive
             } else {

@@ -138,15 +138,15 @@ impl Writer {
             Ok(Attachment::Replaced) => "another file is at its path",
             Err(error) => return Err(Error::io(self.path(), "look at", error)),
         };
+        if self.chain.last.is_some_and(|last| last.kind == FrameKind::Seal) {
+            // Whoever meets our seal finishes in our stead what it names. A claim behind it is void.
+            return self.verify_frame(self.chain.last);
+        }
         // Who took it over and then moved it is the better answer.
         let seen = self.look_again()?;
         if seen.standing.generation > self.generation {
             self.nameless = !self.was_compacted();
             return Err(self.fenced(&seen.standing));
-        }
-        if self.chain.last.is_some_and(|last| last.kind == FrameKind::Seal) {
-            // Whoever meets our seal finishes in our stead what it names.
-            return self.verify_frame(self.chain.last);
         }
         error!(path = %self.path().display(), how, "detached");
         let error = Error::new(self.path(), Cause::Detached { how });

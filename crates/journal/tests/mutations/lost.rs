@@ -16,7 +16,7 @@ use crate::support::{
 
 /// Claims the next generation and goes no further: the sync of its claim fails. Gives where the
 /// claim stands.
-fn claim_and_go(path: &Path) -> Range<u64> {
+pub(crate) fn claim_and_go(path: &Path) -> Range<u64> {
     let disk = FaultDisk::new();
     disk.fail(Op::Sync, 1, EIO);
     let options = Options { disk: options_on(&disk).disk, ..by_force("gone") };
@@ -25,7 +25,7 @@ fn claim_and_go(path: &Path) -> Range<u64> {
     at..at + claim.frame_len()
 }
 
-fn lose(path: &Path, range: &Range<u64>) {
+pub(crate) fn lose(path: &Path, range: &Range<u64>) {
     let len = usize::try_from(range.end - range.start).unwrap();
     overwrite(path, range.start, &vec![0; len]);
 }
@@ -35,7 +35,7 @@ pub(crate) fn once(bench: &Bench) -> Options {
     Options { takeover: Takeover::Always, claim_attempts: 1, ..bench.options() }
 }
 
-fn holds(path: &Path, texts: &[&str]) -> Outcome {
+pub(crate) fn holds(path: &Path, texts: &[&str]) -> Outcome {
     let found: Vec<String> =
         with_gaps(path).into_iter().map(|text| text.unwrap_or("(missing)".into())).collect();
     if found == texts { Ok(()) } else { Err(format!("there is {found:?}, not {texts:?}")) }
@@ -108,7 +108,7 @@ pub(crate) fn a_claim_whose_base_leaves_the_memory_before_it_settles() -> Outcom
 
 /// A journal with one durable record, and one whose sync failed: its pages are clean in memory and
 /// not on the disk.
-fn one_durable_and_one_unsettled(bench: &Bench) -> Range<u64> {
+pub(crate) fn one_durable_and_one_unsettled(bench: &Bench) -> Range<u64> {
     let mut owner = bench.create();
     owner.append(&record("one")).unwrap();
     bench.disk.fail(Op::Sync, 1, EIO);
