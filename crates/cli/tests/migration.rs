@@ -190,6 +190,15 @@ fn clean_pi_lines_leave_damage_out_and_name_it() {
     assert_eq!(bench.done(&["export", "clean", "--format", "pi"]).out.lines().count(), 8);
 }
 
+#[test]
+fn a_dry_run_says_how_much_room_is_needed() {
+    let bench = Bench::new();
+    bench.write("in/a.jsonl", "{}\n");
+    let said = bench.done(&["import", "--dry-run", "in"]);
+    assert!(said.err.contains("are needed, ") && said.err.contains("are free"), "{}", said.err);
+    assert!(!bench.path("store").exists());
+}
+
 /// Killed again and again: every journal that is there is sound, and the last run completes it all.
 #[test]
 fn an_import_of_many_that_is_killed_on_the_way_is_completed() {

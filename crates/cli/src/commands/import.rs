@@ -90,11 +90,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     };
     let import = Import::new(context.folder()?, options(args));
     let plan = import.plan(&paths);
-    if !args.dry_run {
-        tell_space(&plan, context);
-        if !args.ignore_space {
-            import.check_space(&plan)?;
-        }
+    tell_space(&plan, context);
+    if !args.dry_run && !args.ignore_space {
+        import.check_space(&plan)?;
     }
     let mut report = args.report.as_deref().map(Report::begin).transpose()?;
     let (summary, verdict) = work(&import, plan, report.as_mut(), context)?;
