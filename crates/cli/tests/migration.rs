@@ -109,6 +109,20 @@ fn a_session_is_found_by_its_registrys_key_everywhere() {
 }
 
 #[test]
+fn a_session_is_found_by_the_id_in_its_header() {
+    let bench = Bench::new();
+    let id = "01a20321-6956-7f7e-98c9-b6b217c9f849";
+    let name = format!("2026-11-22T12-00-51-030Z_{id}");
+    let header = format!("{{\"type\":\"session\",\"version\":3,\"id\":\"{id}\",\"cwd\":\"/w\"}}\n");
+    bench.write(&format!("in/{name}.jsonl"), &header);
+    bench.done(&["import", "in"]);
+    let info = bench.done(&["--json", "info", id]).object();
+    assert_eq!(info["session"], *name);
+    assert_eq!(bench.done(&["export", id]).bytes, header.as_bytes());
+    bench.run(&["info", &id[1..]]).fails(4, "not-found");
+}
+
+#[test]
 fn history_walks_from_fork_to_parent() {
     let bench = Bench::new();
     bench.done(&["import", &openclaw()]);
