@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Only tell what would be done
     #[arg(long)]
     dry_run: bool,
-    /// How many files at a time [default: as many as there are processors, but at least 8]
+    /// How many files at a time [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Export every session once more, and compare it with its source
