@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use session_journal::{Journal, NewRecord};
 use support::{Bench, Said, fixtures, has, signal, skip};
 
 const SESSIONS: &str = "sessions/openclaw-2026.5.26/agents";
@@ -188,6 +189,32 @@ fn an_import_is_taken_back_only_where_nothing_is_lost() {
     bench.done(&["import", "in"]);
     let said = bench.run(&["--json", "import", "--rollback", "in/same.jsonl"]);
     assert_eq!(summary(&said)["removed"], 1, "only what came from there");
+}
+
+#[test]
+fn a_journal_whose_import_was_cut_short_is_kept_until_it_is_whole() {
+    let bench = Bench::new();
+    let source = "{\"n\":1}\n{\"n\":2}\n";
+    bench.write("in/cut.jsonl", source);
+    fs::create_dir_all(bench.path("store")).expect("makes a folder");
+    let options = session_journal_import::ImportOptions::default().journal;
+    let name = "cut".parse().expect("a name");
+    let journal = Journal::create(bench.journal("cut"), &name, &options);
+    let mut journal = journal.expect("makes a journal");
+    journal.append(&NewRecord::new("{\"n\":1}")).expect("appends");
+    journal.close().expect("closes");
+    bench.session("own", "mine\n");
+    let said = bench.run(&["--json", "import", "--rollback"]);
+    let [line, total] = &said.json()[..] else { panic!("{said:?}") };
+    assert_eq!((said.code, &line["outcome"], &total["kept"]), (Some(1), &"kept".into(), &1.into()));
+    assert_eq!(line["reason"], "its import was cut short");
+    assert_eq!(line["next"], "sjournal import its source once more, then run this again");
+    assert!(bench.journal("cut").exists());
+    bench.done(&["import", "in"]);
+    assert_eq!(bench.done(&["export", "cut"]).out, source);
+    let said = bench.done(&["--json", "import", "--rollback"]);
+    assert_eq!((&summary(&said)["removed"], &summary(&said)["kept"]), (&1.into(), &0.into()));
+    assert!(!bench.journal("cut").exists() && bench.journal("own").exists());
 }
 
 #[test]

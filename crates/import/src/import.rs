@@ -29,6 +29,9 @@ const ATTEMPTS: usize = 4;
 /// Sources at a time, however many processors there are: each has its own memory.
 const JOBS: usize = 8;
 
+/// What an owner that imports says about itself: so a journal whose import was cut short is known.
+pub(crate) const LABEL: &str = "import";
+
 /// How to import.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
@@ -42,8 +45,9 @@ pub struct ImportOptions {
     /// How many sources at a time. Default: 8, for most of the time is spent waiting for the disk to
     /// sync.
     pub jobs: usize,
-    /// How journals are opened. Default: records of up to 1 GiB, and no sync before the receipt,
-    /// which makes everything before it durable; else the engine's.
+    /// How journals are opened. Default: records of up to 1 GiB, no sync before the receipt, which
+    /// makes everything before it durable, and the label `import`; else the engine's. A rollback
+    /// knows a journal whose import was cut short by that label.
     pub journal: Options,
 }
 
@@ -56,6 +60,7 @@ impl Default for ImportOptions {
             jobs: JOBS,
             journal: Options {
                 record_bytes_max: Options::RECORD_BYTES_LIMIT,
+                label: LABEL.to_owned(),
                 // What is lost without a receipt is still in its source.
                 sync_bytes: u64::MAX,
                 sync_interval: Duration::MAX,

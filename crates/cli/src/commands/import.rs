@@ -11,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use session_journal::Options;
 use session_journal_import::{
     Attributes, Error, Format, Import, ImportOptions, Outcome, Plan, SourceReport, Summary,
 };
@@ -115,7 +114,7 @@ fn options(args: &Args) -> ImportOptions {
         dry_run: args.dry_run,
         verify: args.verify,
         jobs: args.jobs.map_or(defaults.jobs, usize::from),
-        journal: Options { label: "import".to_owned(), ..defaults.journal },
+        ..defaults
     }
 }
 
