@@ -18,6 +18,10 @@ use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::role::{Role, Shape};
 use crate::sources::Copies;
 
+/// What to do with a journal that holds what may be nowhere else.
+const KEEP_BYTES: &str =
+    "sjournal export it first; then its file can go, as docs/migrating.md says under Going back";
+
 /// What became of a journal.
 #[derive(Debug)]
 pub struct RolledBack {
@@ -56,7 +60,7 @@ pub fn roll_back(entry: &Entry, options: &Options, dry_run: bool) -> Result<Opti
         return done(false, "somebody appended to it since", "sjournal export it, if you leave");
     }
     if let Some(why) = is_only_copy(entry, last)? {
-        return done(false, why, "nothing; keep it, it may hold what is nowhere else");
+        return done(false, why, KEEP_BYTES);
     }
     if !dry_run {
         let mark = reader.last_sequence();
