@@ -21,7 +21,8 @@ const STORE_HELP: &str =
     version,
     disable_help_subcommand = true,
     after_help = "A session is named agent/id or id; any unambiguous prefix will do, and so will the \
-        key that its program's registry has for it (agent:main:main), or the path of a journal file.\n\n\
+        key that its program's registry has for it (agent:main:main), the id that its source states, or the \
+        path of a journal file.\n\n\
         Exit codes: 0 done; 1 done, with findings; 2 wrong usage; 3 not the owner, or not what was \
         expected; 4 no such session or path; 5 storage refused; 6 newer format.\n\n\
         Examples:\n  \

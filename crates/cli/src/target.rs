@@ -10,7 +10,8 @@ use crate::context::Context;
 use crate::exit::Failure;
 
 /// The file of the session that this text means. The full name of a session comes first, then a
-/// path, then the key that its program's registry has for it, then the beginning of a name.
+/// path, then the key that its program's registry has for it, then the beginning of a name, then the
+/// id that its source states.
 pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     let store = store(context, text)?;
     if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
@@ -29,7 +30,7 @@ pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     }
     match store.map(|store| Ok((store.resolve(text)?, store))) {
         Some(Ok((name, store))) => journal_file(&store.path_of(&name)),
-        Some(Err(error)) => match by_key(context, text)? {
+        Some(Err(error)) => match by_key_or_id(context, text)? {
             Some(path) => journal_file(&path),
             None if error_is_final(&error) => Err(Failure::Engine(error)),
             None if path.symlink_metadata().is_ok() => journal_file(path),
@@ -67,6 +68,13 @@ pub(crate) fn find_or_name(context: &Context, text: &str) -> Result<New, Failure
 /// The session that has this key in its program's registry.
 fn by_key(context: &Context, key: &str) -> Result<Option<PathBuf>, Failure> {
     Ok(context.catalogue()?.by_key(key).map(|entry| entry.path.clone()))
+}
+
+/// The session that has this key in its program's registry, else the one whose source states this id.
+fn by_key_or_id(context: &Context, text: &str) -> Result<Option<PathBuf>, Failure> {
+    let catalogue = context.catalogue()?;
+    let found = catalogue.by_key(text).or_else(|| catalogue.by_id(text));
+    Ok(found.map(|entry| entry.path.clone()))
 }
 
 /// A session that is there, or is to be created.

@@ -34,6 +34,7 @@ fn home(bench: &Bench) {
     for (name, line) in [
         (".claude/projects/-w/c.jsonl", r#"{"type":"user","uuid":"u","parentUuid":null}"#),
         (".codex/sessions/2026/05/21/rollout-d.jsonl", r#"{"type":"session_meta","payload":{}}"#),
+        (".codex/archived_sessions/rollout-f.jsonl", r#"{"type":"session_meta","payload":{}}"#),
         (".gemini/tmp/p/chats/e.jsonl", r#"{"sessionId":"s","projectHash":"h"}"#),
         ("logs/a.jsonl", "{}"),
         ("logs/agent.log", "{}"),
@@ -69,5 +70,10 @@ fn every_command_of_the_document_does_what_it_says() {
     let home = bench.path("home");
     assert!(home.join("report.json").is_file() && home.join("minimal.jsonl").is_file());
     let back = home.join("back");
-    assert!(fs::read_dir(back).expect("was written").count() > 0);
+    let database = back.join(".openclaw/agents/main/agent/openclaw-agent.sqlite");
+    let sessions = fs::read_dir(database).expect("a database comes back as a folder");
+    let names: Vec<_> = sessions.map(|one| one.expect("reads").file_name()).collect();
+    assert!(names.iter().any(|name| name.to_string_lossy().ends_with(".jsonl")), "{names:?}");
+    let archived = back.join(".codex/archived_sessions/rollout-f.jsonl");
+    assert!(archived.is_file());
 }

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use session_journal::{Journal, NewRecord};
 use support::{Bench, Said, fixtures, has, signal, skip};
 
 const SESSIONS: &str = "sessions/openclaw-2026.5.26/agents";
@@ -109,6 +110,20 @@ fn a_session_is_found_by_its_registrys_key_everywhere() {
 }
 
 #[test]
+fn a_session_is_found_by_the_id_in_its_header() {
+    let bench = Bench::new();
+    let id = "01a20321-6956-7f7e-98c9-b6b217c9f849";
+    let name = format!("2026-11-22T12-00-51-030Z_{id}");
+    let header = format!("{{\"type\":\"session\",\"version\":3,\"id\":\"{id}\",\"cwd\":\"/w\"}}\n");
+    bench.write(&format!("in/{name}.jsonl"), &header);
+    bench.done(&["import", "in"]);
+    let info = bench.done(&["--json", "info", id]).object();
+    assert_eq!(info["session"], *name);
+    assert_eq!(bench.done(&["export", id]).bytes, header.as_bytes());
+    bench.run(&["info", &id[1..]]).fails(4, "not-found");
+}
+
+#[test]
 fn history_walks_from_fork_to_parent() {
     let bench = Bench::new();
     bench.done(&["import", &openclaw()]);
@@ -177,6 +192,32 @@ fn an_import_is_taken_back_only_where_nothing_is_lost() {
 }
 
 #[test]
+fn a_journal_whose_import_was_cut_short_is_kept_until_it_is_whole() {
+    let bench = Bench::new();
+    let source = "{\"n\":1}\n{\"n\":2}\n";
+    bench.write("in/cut.jsonl", source);
+    fs::create_dir_all(bench.path("store")).expect("makes a folder");
+    let options = session_journal_import::ImportOptions::default().journal;
+    let name = "cut".parse().expect("a name");
+    let journal = Journal::create(bench.journal("cut"), &name, &options);
+    let mut journal = journal.expect("makes a journal");
+    journal.append(&NewRecord::new("{\"n\":1}")).expect("appends");
+    journal.close().expect("closes");
+    bench.session("own", "mine\n");
+    let said = bench.run(&["--json", "import", "--rollback"]);
+    let [line, total] = &said.json()[..] else { panic!("{said:?}") };
+    assert_eq!((said.code, &line["outcome"], &total["kept"]), (Some(1), &"kept".into(), &1.into()));
+    assert_eq!(line["reason"], "its import was cut short");
+    assert_eq!(line["next"], "sjournal import its source once more, then run this again");
+    assert!(bench.journal("cut").exists());
+    bench.done(&["import", "in"]);
+    assert_eq!(bench.done(&["export", "cut"]).out, source);
+    let said = bench.done(&["--json", "import", "--rollback"]);
+    assert_eq!((&summary(&said)["removed"], &summary(&said)["kept"]), (&1.into(), &0.into()));
+    assert!(!bench.journal("cut").exists() && bench.journal("own").exists());
+}
+
+#[test]
 fn clean_pi_lines_leave_damage_out_and_name_it() {
     let bench = Bench::new();
     let torn = fixtures("damaged/torn-tail/in-key.jsonl");
@@ -188,6 +229,15 @@ fn clean_pi_lines_leave_damage_out_and_name_it() {
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
     bench.done(&["import", "clean.jsonl"]);
     assert_eq!(bench.done(&["export", "clean", "--format", "pi"]).out.lines().count(), 8);
+}
+
+#[test]
+fn a_dry_run_says_how_much_room_is_needed() {
+    let bench = Bench::new();
+    bench.write("in/a.jsonl", "{}\n");
+    let said = bench.done(&["import", "--dry-run", "in"]);
+    assert!(said.err.contains("are needed, ") && said.err.contains("are free"), "{}", said.err);
+    assert!(!bench.path("store").exists());
 }
 
 /// Killed again and again: every journal that is there is sound, and the last run completes it all.

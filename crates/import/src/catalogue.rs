@@ -104,6 +104,17 @@ impl Catalogue {
         self.entries.iter().filter(is_its).max_by_key(age)
     }
 
+    /// The session whose source states this id: the plain file before what was set aside of it.
+    #[must_use]
+    pub fn by_id(&self, id: &str) -> Option<&Entry> {
+        let is_transcript = |one: &&Entry| one.attributes.role == Role::Transcript;
+        plainest(self.with_id(id).filter(is_transcript))
+    }
+
+    fn with_id(&self, id: &str) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |one| one.attributes.header_id.as_deref() == Some(id))
+    }
+
     /// Where a session comes from, step by step: its own relations first, then those of the
     /// sessions that they lead to.
     #[must_use]
@@ -127,15 +138,9 @@ impl Catalogue {
     fn resolve(&self, from: &Entry, lineage: &Lineage) -> Option<&Entry> {
         let by_session = |name: &str| self.entries.iter().find(|one| one.name.to_string() == name);
         let by_file = |file: &str| self.by_file(from, file);
-        let by_id = |id: &str| {
-            let is_its = |one: &&Entry| {
-                one.path != from.path && one.attributes.header_id.as_deref() == Some(id)
-            };
-            // The plain file before what was set aside of it.
-            let has_relations = |one: &&Entry| one.attributes.lineage.len();
-            self.entries.iter().filter(is_its).min_by_key(has_relations)
-        };
-        let by_key = |key: &str| self.by_key(key).filter(|one| one.path != from.path);
+        let is_other = |one: &&Entry| one.path != from.path;
+        let by_id = |id: &str| plainest(self.with_id(id).filter(is_other));
+        let by_key = |key: &str| self.by_key(key).filter(is_other);
         let session = lineage.session.as_deref().and_then(by_session);
         session
             .or_else(|| lineage.file.as_deref().and_then(by_file))
@@ -154,6 +159,11 @@ impl Catalogue {
             self.entries.iter().rev().find(is_its)
         })
     }
+}
+
+/// The plain file before what was set aside of it, which has relations.
+fn plainest<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<&'a Entry> {
+    entries.min_by_key(|one| one.attributes.lineage.len())
 }
 
 fn step<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
@@ -190,6 +200,24 @@ mod tests {
         let found = catalogue.by_key("k").map(|one| one.name.to_string());
         assert_eq!(found.as_deref(), Some("new"));
         assert!(catalogue.by_key("other").is_none());
+    }
+
+    #[test]
+    fn the_plain_transcript_has_the_id() {
+        let with = |role, lineage| Attributes {
+            header_id: Some("i".to_owned()),
+            role,
+            ..from("/s/x.jsonl", lineage)
+        };
+        let set_aside = vec![Lineage::to_file(Relation::SetAsideByReset, "x.jsonl")];
+        let catalogue = Catalogue::of(vec![
+            entry("trace", with(Role::Trajectory, Vec::new())),
+            entry("old", with(Role::Transcript, set_aside)),
+            entry("plain", with(Role::Transcript, Vec::new())),
+        ]);
+        let found = catalogue.by_id("i").map(|one| one.name.to_string());
+        assert_eq!(found.as_deref(), Some("plain"));
+        assert!(catalogue.by_id("other").is_none());
     }
 
     #[test]

@@ -26,8 +26,11 @@ use crate::space::Space;
 /// How often a source that changes while it is read is read again.
 const ATTEMPTS: usize = 4;
 
-/// Sources at a time on a machine with few processors.
-const JOBS_MIN: usize = 8;
+/// Sources at a time, however many processors there are: each has its own memory.
+const JOBS: usize = 8;
+
+/// What an owner that imports says about itself: so a journal whose import was cut short is known.
+pub(crate) const LABEL: &str = "import";
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -39,11 +42,12 @@ pub struct ImportOptions {
     /// Export what was imported once more, and compare it with the source. Default: false. Costs
     /// one more read of each session.
     pub verify: bool,
-    /// How many sources at a time. Default: as many as there are processors, but at least 8: most of
-    /// the time is spent waiting for the disk to sync.
+    /// How many sources at a time. Default: 8, for most of the time is spent waiting for the disk to
+    /// sync.
     pub jobs: usize,
-    /// How journals are opened. Default: records of up to 1 GiB, and no sync before the receipt,
-    /// which makes everything before it durable; else the engine's.
+    /// How journals are opened. Default: records of up to 1 GiB, no sync before the receipt, which
+    /// makes everything before it durable, and the label `import`; else the engine's. A rollback
+    /// knows a journal whose import was cut short by that label.
     pub journal: Options,
 }
 
@@ -53,9 +57,10 @@ impl Default for ImportOptions {
             format: None,
             dry_run: false,
             verify: false,
-            jobs: thread::available_parallelism().map_or(JOBS_MIN, usize::from).max(JOBS_MIN),
+            jobs: JOBS,
             journal: Options {
                 record_bytes_max: Options::RECORD_BYTES_LIMIT,
+                label: LABEL.to_owned(),
                 // What is lost without a receipt is still in its source.
                 sync_bytes: u64::MAX,
                 sync_interval: Duration::MAX,

@@ -52,6 +52,7 @@ mod receipt;
 mod report;
 mod role;
 mod rollback;
+mod sample;
 mod sources;
 mod space;
 mod stored;

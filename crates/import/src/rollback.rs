@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use session_journal::{ErrorKind, Journal, Options, Reader, SessionName};
+use session_journal::{ErrorKind, Journal, Options, Reader, SessionName, history};
 
 use crate::catalogue::Entry;
 use crate::content::Links;
@@ -12,10 +12,15 @@ use crate::discover::Spec;
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::format::Format;
+use crate::import::LABEL;
 use crate::original::Original;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::role::{Role, Shape};
 use crate::sources::Copies;
+
+/// What to do with a journal that holds what may be nowhere else.
+const KEEP_BYTES: &str =
+    "sjournal export it first; then its file can go, as docs/migrating.md says under Going back";
 
 /// What became of a journal.
 #[derive(Debug)]
@@ -39,16 +44,23 @@ pub struct RolledBack {
 pub fn roll_back(entry: &Entry, options: &Options, dry_run: bool) -> Result<Option<RolledBack>> {
     let reader = Reader::open(&entry.path)?;
     let receipts = receipts(&reader, Gaps::StepOver)?;
-    let Some((_, last)) = receipts.last() else { return Ok(None) };
     let done = |is_removed, reason: &str, next| {
         let (session, source) = (entry.name.clone(), entry.attributes.source.clone());
         Ok(Some(RolledBack { session, source, is_removed, reason: reason.to_owned(), next }))
+    };
+    let Some((_, last)) = receipts.last() else {
+        if !is_of_an_import(&entry.path)? {
+            return Ok(None);
+        }
+        // Nothing says which source its lines are from, and that they are nothing else.
+        let next = "sjournal import its source once more, then run this again";
+        return done(false, "its import was cut short", next);
     };
     if has_own_records(&reader, receipts.iter().map(|(_, receipt)| receipt))? {
         return done(false, "somebody appended to it since", "sjournal export it, if you leave");
     }
     if let Some(why) = is_only_copy(entry, last)? {
-        return done(false, why, "sjournal export it first, then delete its journal");
+        return done(false, why, KEEP_BYTES);
     }
     if !dry_run {
         let mark = reader.last_sequence();
@@ -70,6 +82,12 @@ pub fn roll_back(entry: &Entry, options: &Options, dry_run: bool) -> Result<Opti
         journal.delete()?;
     }
     done(true, "its source is there, byte for byte", "nothing to do")
+}
+
+/// Whether an import made this journal.
+fn is_of_an_import(path: &Path) -> Result<bool> {
+    let first = history(path)?.into_iter().find_map(|event| event.owner);
+    Ok(first.is_some_and(|owner| owner.label == LABEL))
 }
 
 /// Whether some record is no line of the source, and no note of a tool.

@@ -5,9 +5,14 @@ use std::path::Path;
 use crate::discover::Spec;
 use crate::error::{Error, Problem, Result};
 use crate::naming::session_name;
+use crate::sample::Sample;
 
 /// What the journal of an empty session takes, its receipt and attributes included.
 const JOURNAL_BYTES: u64 = 12 << 10;
+
+/// The most that a record takes beside its line: its frame, its place in the index, and what it
+/// repeats of the line (kind, key and parent).
+const RECORD_BYTES: u64 = 120;
 
 /// About how much room an import takes, and how much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +32,7 @@ impl Space {
             let missing = missing(store, spec);
             if missing > 0 || spec.bytes == 0 {
                 space.sources += missing;
-                // A frame around each record: for short lines a third more.
-                space.needed += JOURNAL_BYTES + missing + missing / 3;
+                space.needed = space.needed.saturating_add(needed(spec, missing));
             }
         }
         space
@@ -41,6 +45,15 @@ impl Space {
         let (needed, free) = (self.needed, self.free);
         Err(Error::file(store, Problem::NoRoom { needed, free }))
     }
+}
+
+/// How much room so many bytes of a source take. Around long lines there is little, around short
+/// ones more than they have themselves: their number is judged by the first of them.
+fn needed(spec: &Spec, missing: u64) -> u64 {
+    let sample = if missing > 0 { Sample::of(spec) } else { Sample::default() };
+    let bytes = sample.unpacked(missing);
+    let around = sample.lines(bytes).saturating_mul(RECORD_BYTES);
+    JOURNAL_BYTES.saturating_add(bytes).saturating_add(around.max(bytes / 3))
 }
 
 /// What of a source is not stored yet, going by the size of the journal of its name: whether it

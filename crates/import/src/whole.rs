@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
 use session_journal::{Journal, NewRecord, Sequence};
 
 use crate::attempt::{Attempt, Candidates, settled};
@@ -19,9 +20,10 @@ use crate::report::{Outcome, SourceReport};
 use crate::role::Role;
 use crate::sources::{Facts, Registry, source_of};
 use crate::stored::Stored;
+use crate::turn::{LONG_LINE, Turn};
 
-/// How much is read between two looks at whether to stop.
-const CHUNK_BYTES: u64 = 1 << 20;
+/// How much is read between two looks at whether to stop. A longer file waits for its turn.
+const CHUNK_BYTES: u64 = LONG_LINE;
 
 /// How many entries a warning names.
 const NAMED_MAX: usize = 8;
@@ -42,10 +44,18 @@ struct Place {
     previous: Option<u64>,
 }
 
+/// A file as it is now.
+struct Version<'a> {
+    receipt: Receipt,
+    facts: Facts,
+    bytes: &'a Bytes,
+}
+
 impl Attempt<'_> {
     /// A file that is kept whole: a record for each version, in one session.
     pub(crate) fn run_whole(&self) -> Result<Option<SourceReport>> {
-        let bytes = read(self.original, self.limit(), &self.import.control)?;
+        // Others wait for the memory of a long file until it is stored.
+        let (bytes, _turn) = read(self.original, self.limit(), &self.import.control)?;
         let mut report = self.keep_whole(&bytes)?;
         if let Some(report) = &mut report {
             report.warnings.extend(registry_warnings(self.original, &bytes));
@@ -53,16 +63,19 @@ impl Attempt<'_> {
         Ok(report)
     }
 
-    fn keep_whole(&self, bytes: &[u8]) -> Result<Option<SourceReport>> {
+    fn keep_whole(&self, bytes: &Bytes) -> Result<Option<SourceReport>> {
         let Candidates { stored, mut reasons, free } = self.candidates()?;
         let format = self.format(None)?;
-        let receipt = receipt(self.original, format, bytes);
         let facts = learn(format, bytes);
+        let receipt = receipt(self.original, format, bytes, &facts);
         let mine = stored.iter().find(|one| one.is_from(self.original));
         for one in stored.iter().filter(|one| mine.is_none_or(|mine| mine.name == one.name)) {
             match one.judge_whole(self.original, &receipt) {
                 Verdict::Same(receipt) => return self.unchanged(one, &receipt).map(Some),
-                Verdict::Older(place) => return self.replace(one, receipt, bytes, &place),
+                Verdict::Older(place) => {
+                    let version = Version { receipt, facts, bytes };
+                    return self.replace(one, version, &place);
+                }
                 Verdict::Other(why) => reasons.push(format!("session {}: {why}", one.name)),
             }
         }
@@ -83,13 +96,11 @@ impl Attempt<'_> {
     fn replace(
         &self,
         stored: &Stored,
-        receipt: Receipt,
-        bytes: &[u8],
+        Version { receipt, facts, bytes }: Version<'_>,
         place: &Place,
     ) -> Result<Option<SourceReport>> {
         let receipt = Receipt { records: place.records + 1, previous: place.previous, ..receipt };
         let format = self.format(None)?;
-        let facts = learn(format, bytes);
         let (number, attributes) = self.next_attributes(stored, format, &facts);
         let receipt = if self.import.options.dry_run {
             receipt
@@ -119,10 +130,14 @@ impl Attempt<'_> {
     }
 }
 
-/// The bytes of a file.
-fn read(original: &Original, limit: u64, control: &Control) -> Result<Vec<u8>> {
+/// The bytes of a file, and the turn of a long one.
+fn read<'a>(
+    original: &Original,
+    limit: u64,
+    control: &'a Control,
+) -> Result<(Bytes, Option<Turn<'a>>)> {
     let mut input = original.read_from(0)?;
-    let mut bytes = Vec::new();
+    let (mut bytes, mut turn) = (Vec::new(), None);
     loop {
         control.check(original.path())?;
         let read = (&mut input).take(CHUNK_BYTES).read_to_end(&mut bytes);
@@ -132,16 +147,19 @@ fn read(original: &Original, limit: u64, control: &Control) -> Result<Vec<u8>> {
             return Err(Error::file(original.path(), Problem::TooLong { limit }));
         }
         if read == 0 {
-            return Ok(bytes);
+            return Ok((bytes.into(), turn));
+        }
+        if turn.is_none() && bytes.len() as u64 >= LONG_LINE {
+            turn = Some(control.turns.take());
         }
     }
 }
 
 /// What a receipt says of a file, before it is known where its record stands.
-fn receipt(original: &Original, format: Format, bytes: &[u8]) -> Receipt {
+fn receipt(original: &Original, format: Format, bytes: &[u8], facts: &Facts) -> Receipt {
     let mut place = lines::Place::default();
     place.pass(bytes);
-    let header_id = learn(format, bytes).header_id;
+    let header_id = facts.header_id.clone();
     let records = u64::from(!bytes.is_empty());
     Receipt { records, header_id, whole: true, ..blank(original, format, &place) }
 }
@@ -183,7 +201,7 @@ fn registry_warnings(original: &Original, bytes: &[u8]) -> Vec<String> {
 fn store(
     journal: &mut Journal,
     receipt: Receipt,
-    bytes: &[u8],
+    bytes: &Bytes,
     attributes: Option<(u64, &Attributes)>,
 ) -> Result<Receipt> {
     let mut receipt = receipt;
@@ -192,7 +210,7 @@ fn store(
         let here = journal.last_sequence().next().get();
         (receipt.first_seq, receipt.last_seq) = (Some(here), Some(here));
         receipt.unterminated = Some(here);
-        records.push(NewRecord::new(bytes.to_vec()).kind(receipt.format.clone()));
+        records.push(NewRecord::new(bytes.clone()).kind(receipt.format.clone()));
     }
     records.extend(attributes.map(|(number, attributes)| attributes.to_record(number)));
     records.push(receipt.to_record());
@@ -234,5 +252,27 @@ impl Stored {
             return Verdict::Same(Box::new(receipt.clone()));
         }
         Verdict::Older(Place { records: receipt.records, previous: Some(sequence.get()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discover::Spec;
+    use crate::sources::Copies;
+
+    #[test]
+    fn a_long_file_has_its_turn_until_it_is_stored_and_a_short_one_needs_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, control) = (folder.path().join("a.json"), Control::default());
+        for (length, is_long) in [(0, false), (CHUNK_BYTES - 1, false), (CHUNK_BYTES + 1, true)] {
+            let bytes = vec![b'x'; usize::try_from(length).expect("fits")];
+            std::fs::write(&path, &bytes).expect("writes");
+            let original = Original::open(&Spec::named(&path, length), &Copies::default());
+            let kept = read(&original.expect("opens"), u64::MAX, &control).expect("reads");
+            assert_eq!((kept.0 == bytes, control.turns.is_taken()), (true, is_long), "{length}");
+            drop(kept);
+            assert!(!control.turns.is_taken());
+        }
     }
 }

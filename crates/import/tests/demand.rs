@@ -397,3 +397,32 @@ fn the_sources_stay_as_they_are_and_the_need_is_known_before() {
     assert!(support::files(&bench.path("in")) == before);
     assert_eq!(import.plan(&[bench.path("in")]).space().needed, 0, "all of it is there");
 }
+
+/// The need of many short lines is many times their bytes; what is packed is judged unpacked.
+#[test]
+fn short_lines_take_no_more_room_than_was_announced() {
+    use std::fmt::Write;
+    let text = |count: u32| {
+        (0..count).fold(String::new(), |mut text, n| {
+            writeln!(text, "{{\"n\":{n}}}").expect("writes");
+            text
+        })
+    };
+    let packed = zstd::encode_all(text(40_000).as_bytes(), 3).expect("packs");
+    for (name, bytes) in [
+        ("a.jsonl", text(40_000).into_bytes()),
+        ("b.jsonl", "\n".repeat(10_000).into_bytes()),
+        ("c.jsonl.zst", packed),
+        ("d.jsonl", vec![b'x'; 1 << 20]),
+    ] {
+        let bench = Bench::new();
+        bench.write(&format!("in/{name}"), &bytes);
+        let import = bench.import();
+        let plan = import.plan(&[bench.path("in")]);
+        let needed = plan.space().needed;
+        assert_eq!(import.run_plan(plan, &mut |_| {}).imported, 1, "{name}");
+        let used: u64 = support::files(&bench.store()).values().map(|file| file.len() as u64).sum();
+        assert!(used <= needed, "{name}: {used} bytes were used, and {needed} were announced");
+        assert!(needed <= 3 * used, "{name}: {used} bytes were used, and {needed} were announced");
+    }
+}

@@ -11,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use session_journal::Options;
 use session_journal_import::{
     Attributes, Error, Format, Import, ImportOptions, Outcome, Plan, SourceReport, Summary,
 };
@@ -45,7 +44,7 @@ pub(crate) struct Args {
     /// Only tell what would be done
     #[arg(long)]
     dry_run: bool,
-    /// How many files at a time [default: as many as there are processors, but at least 8]
+    /// How many files at a time [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Export every session once more, and compare it with its source
@@ -90,11 +89,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     };
     let import = Import::new(context.folder()?, options(args));
     let plan = import.plan(&paths);
-    if !args.dry_run {
-        tell_space(&plan, context);
-        if !args.ignore_space {
-            import.check_space(&plan)?;
-        }
+    tell_space(&plan, context);
+    if !args.dry_run && !args.ignore_space {
+        import.check_space(&plan)?;
     }
     let mut report = args.report.as_deref().map(Report::begin).transpose()?;
     let (summary, verdict) = work(&import, plan, report.as_mut(), context)?;
@@ -117,7 +114,7 @@ fn options(args: &Args) -> ImportOptions {
         dry_run: args.dry_run,
         verify: args.verify,
         jobs: args.jobs.map_or(defaults.jobs, usize::from),
-        journal: Options { label: "import".to_owned(), ..defaults.journal },
+        ..defaults
     }
 }
 
