@@ -3,8 +3,12 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use session_journal::{ErrorKind, Generation, Journal, LocalHost, Sequence, SessionName, info};
+use session_journal::storage::Staging;
+use session_journal::{
+    ErrorKind, Generation, Journal, LocalHost, Options, Sequence, SessionName, info,
+};
 
 use crate::attributes::Attributes;
 use crate::batch::foreign;
@@ -28,6 +32,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) registries: &'a Registries,
     pub(crate) original: &'a Original,
     pub(crate) name: &'a SessionName,
+    /// Where new journals wait for their names; else they have them at once.
+    pub(crate) staging: Option<&'a Arc<Staging>>,
 }
 
 /// The sessions of one name, and the first name that is free.
@@ -209,7 +215,7 @@ impl Attempt<'_> {
             sign(&mut journal, &copied.receipt, Some((1, &attributes)))?;
             Ok((copied, attributes))
         });
-        let (copied, attributes) = settled(journal, signed)?;
+        let (copied, attributes) = self.settled(journal, signed)?;
         let mut report = self.created(&new.name, copied, new.reasons);
         if let Some(before) = new.before {
             report = report.because(before.reason());
@@ -222,10 +228,36 @@ impl Attempt<'_> {
     pub(crate) fn make(&self, name: &SessionName) -> Result<Option<Journal>> {
         let path = self.path_of(name);
         make_folder(&self.import.folder, &path)?;
-        match Journal::create(&path, name, &self.import.options.journal) {
+        let options = &self.import.options.journal;
+        let create = |options: &Options| match Journal::create(&path, name, options) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
             created => Ok(Some(created?)),
+        };
+        if let Some(staging) = self.staging {
+            let staged = Options { disk: Arc::clone(staging) as _, ..options.clone() };
+            match create(&staged) {
+                Err(Error::Journal(error)) if is_unsupported(&error) => {}
+                created => return created,
+            }
         }
+        create(options)
+    }
+
+    /// Closes a new session; takes it back where the source could not be read to its end.
+    pub(crate) fn settled<T>(&self, journal: Journal, filled: Result<T>) -> Result<T> {
+        let path = journal.path().to_owned();
+        let staging = self.staging.filter(|staging| staging.holds(&path));
+        let cleaned = match (&filled, staging) {
+            (Err(_), Some(_)) => Ok(drop(journal)),
+            (Err(error), None) if !error.is_interrupted() => take_back(journal),
+            _ => journal.close().map_err(Error::from),
+        };
+        if let (Some(staging), true) = (staging, filled.is_err() || cleaned.is_err()) {
+            staging.retain(|waiting| waiting != path);
+        }
+        let filled = filled?;
+        cleaned?;
+        Ok(filled)
     }
 
     pub(crate) fn created(
@@ -400,17 +432,6 @@ pub(crate) fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Closes a new session; takes it back where the source could not be read to its end.
-pub(crate) fn settled<T>(journal: Journal, filled: Result<T>) -> Result<T> {
-    let cleaned = match &filled {
-        Err(error) if !error.is_interrupted() => take_back(journal),
-        _ => journal.close().map_err(Error::from),
-    };
-    let filled = filled?;
-    cleaned?;
-    Ok(filled)
-}
-
 /// Deletes a journal that this import made. A full disk has no room for the seal of a deletion; then
 /// the name is removed without one. Nobody else was acknowledged anything in it: the generation is
 /// still the first, which is ours.
@@ -426,6 +447,13 @@ fn take_back(journal: Journal) -> Result<()> {
         }
         deleted => Ok(deleted?),
     }
+}
+
+/// Whether the file system has no files without a name.
+fn is_unsupported(error: &session_journal::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::Unsupported)
 }
 
 /// Whether a session is in use; its owner has the say.

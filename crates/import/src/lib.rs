@@ -59,6 +59,7 @@ mod stored;
 mod tree;
 mod turn;
 mod whole;
+mod worker;
 
 pub use attributes::{ATTRIBUTES_KIND, Attributes};
 pub use catalogue::{Catalogue, Entry, Step};

@@ -120,14 +120,19 @@ impl Original {
         if let Some(format) = self.format {
             return Ok(format);
         }
-        let mut head = Vec::new();
-        let input = self.read_from(0)?;
-        input.take(HEAD_BYTES).read_to_end(&mut head).map_err(|e| self.failed("read it", e))?;
+        let mut head = self.read_from(0)?.take(HEAD_BYTES);
         if self.shape == Shape::Whole {
-            return Ok(recognise_whole(&head));
+            let mut bytes = Vec::new();
+            head.read_to_end(&mut bytes).map_err(|e| self.failed("read it", e))?;
+            return Ok(recognise_whole(&bytes));
         }
         let pi = if self.is_openclaws() { Format::OpenClaw } else { Format::Pi };
-        Ok(recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES), pi))
+        let mut failed = None;
+        // Mostly the first line tells; no more is read then.
+        let lines = head.split(b'\n').take(HEAD_LINES);
+        let lines = lines.map_while(|line| line.map_err(|error| failed = Some(error)).ok());
+        let format = recognise(lines, pi);
+        failed.map_or(Ok(format), |error| Err(self.failed("read it", error)))
     }
 
     fn is_openclaws(&self) -> bool {

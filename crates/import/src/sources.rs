@@ -229,9 +229,10 @@ fn is_text(head: &[u8]) -> bool {
 
 /// Tells the format by the first line that only one source can have written; never by a name. Lines
 /// of pi are of the format `pi`.
-pub(crate) fn recognise<'a>(lines: impl IntoIterator<Item = &'a [u8]>, pi: Format) -> Format {
+pub(crate) fn recognise<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>, pi: Format) -> Format {
     let mut format = None;
-    for line in lines.into_iter().filter_map(Object::parse) {
+    for line in lines {
+        let Some(line) = Object::parse(line.as_ref()) else { continue };
         let found = sources().find(|source| source.recognises(&line)).map(Source::format);
         let found = if found == Some(Format::Pi) { Some(pi) } else { found };
         // pi's lines are OpenClaw's too; one that is OpenClaw's alone settles it.

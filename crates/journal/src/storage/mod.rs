@@ -2,8 +2,10 @@
 //! keep. Tests put a disk of their own behind it.
 
 mod local;
+mod staging;
 
 pub use local::LocalDisk;
+pub use staging::Staging;
 
 use std::fmt;
 use std::io;
