@@ -7,6 +7,7 @@ mod context;
 mod exit;
 mod input;
 mod json;
+mod memory;
 mod output;
 mod progress;
 mod stop;
@@ -28,6 +29,7 @@ use crate::context::Context;
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
+    memory::return_large_blocks();
     let cli = Cli::parse();
     log(cli.global.verbose);
     let done = Context::new(&cli.global).and_then(|mut context| {
