@@ -1,7 +1,7 @@
 //! This machine's files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,24 +35,37 @@ impl LocalFile {
         let (device, inode) = (metadata.dev(), metadata.ino());
         Ok(Self { path: path.to_owned(), file, in_place, device, inode })
     }
-}
 
-impl Storage for LocalFile {
-    fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
-        let written = loop {
-            match rustix::io::write(&self.file, bytes) {
-                Ok(written) => break written,
-                // Nothing was written, by definition of the error.
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
+    /// Where so many bytes went that were just appended.
+    fn landed(&self, written: usize) -> io::Result<Landing> {
         // An append leaves the position behind its own last byte, whatever others appended since.
         let end = rustix::fs::tell(&self.file)?;
         let offset = end.checked_sub(written as u64).ok_or_else(|| {
             io::Error::other("the position after an append is before the bytes that it wrote")
         })?;
         Ok(Landing { offset, written })
+    }
+}
+
+/// Calls again where a signal came first: nothing was done then, by definition of the error.
+pub(super) fn repeated<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
+impl Storage for LocalFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
+        self.landed(repeated(|| rustix::io::write(&self.file, bytes))?)
+    }
+
+    /// writev(2): its bytes stand together, as those of one write.
+    fn append_parts(&self, first: &[u8], rest: &[u8]) -> io::Result<Landing> {
+        let parts = [IoSlice::new(first), IoSlice::new(rest)];
+        self.landed(repeated(|| rustix::io::writev(&self.file, &parts))?)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

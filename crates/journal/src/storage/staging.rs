@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::local::{folder_of, link_unnamed, open_unnamed, read_fully};
+use super::local::{folder_of, link_unnamed, open_unnamed, read_fully, repeated};
 use super::{Access, Attachment, Disk, Filesystem, FolderLock, Landing, LocalDisk, Storage};
 use crate::error::{Cause, Error, Result};
 
@@ -117,7 +117,7 @@ fn sync_folders(all: &[Arc<Unnamed>], results: &mut [Result<()>]) {
     for (one, result) in all.iter().zip(results).filter(|(_, result)| result.is_ok()) {
         let folder = folder_of(&one.path);
         let sync = || failed(folder, "sync the folder", LocalDisk.sync_folder(folder));
-        *result = folders.entry(folder).or_insert_with(sync).clone();
+        result.clone_from(folders.entry(folder).or_insert_with(sync));
     }
 }
 
@@ -167,14 +167,14 @@ impl Unnamed {
 
 impl Storage for Unnamed {
     fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
+        self.append_parts(bytes, &[])
+    }
+
+    fn append_parts(&self, first: &[u8], rest: &[u8]) -> io::Result<Landing> {
         self.may_change()?;
         let mut end = self.end.lock();
-        let written = loop {
-            match self.file.write_at(bytes, *end) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                written => break written?,
-            }
-        };
+        let parts = [IoSlice::new(first), IoSlice::new(rest)];
+        let written = repeated(|| rustix::io::pwritev(&self.file, &parts, *end))?;
         let landing = Landing { offset: *end, written };
         *end += written as u64;
         Ok(landing)
