@@ -247,12 +247,12 @@ impl Attempt<'_> {
     pub(crate) fn settled<T>(&self, journal: Journal, filled: Result<T>) -> Result<T> {
         let path = journal.path().to_owned();
         let staging = self.staging.filter(|staging| staging.holds(&path));
-        let cleaned = match (&filled, staging) {
-            (Err(_), Some(_)) => Ok(drop(journal)),
-            (Err(error), None) if !error.is_interrupted() => take_back(journal),
+        let cleaned = match &filled {
+            // It is not there yet; nothing is to be taken back.
+            Err(error) if !error.is_interrupted() && staging.is_none() => take_back(journal),
             _ => journal.close().map_err(Error::from),
         };
-        if let (Some(staging), true) = (staging, filled.is_err() || cleaned.is_err()) {
+        if let Some(staging) = staging.filter(|_| filled.is_err() || cleaned.is_err()) {
             staging.retain(|waiting| waiting != path);
         }
         let filled = filled?;

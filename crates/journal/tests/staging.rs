@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use session_journal::storage::Staging;
 use session_journal::{
-    AppendOptions, Durability, ErrorKind, Journal, NewRecord, Options, Reader, SessionName, Takeover,
+    AppendOptions, Durability, ErrorKind, Journal, NewRecord, Options, Reader, SessionName,
+    Takeover,
 };
 
 fn options(staging: &Arc<Staging>) -> Options {

@@ -48,7 +48,9 @@ impl LocalFile {
 }
 
 /// Calls again where a signal came first: nothing was done then, by definition of the error.
-pub(super) fn repeated<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+pub(super) fn repeated<T>(
+    mut call: impl FnMut() -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
     loop {
         match call() {
             Err(rustix::io::Errno::INTR) => {}
