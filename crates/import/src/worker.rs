@@ -13,12 +13,10 @@ use crate::discover::Spec;
 use crate::import::{Around, Import};
 use crate::report::SourceReport;
 
-/// So many sources wait for their names at most, and so many bytes of them.
+/// So many sources wait for their names at most, and so many bytes of them. A longer source gets its
+/// journal at once: an import that is killed goes on in the middle of it.
 const SOURCES_MAX: u64 = 64;
 const BYTES_MAX: u64 = 16 << 20;
-
-/// A longer source gets its journal at once: an import that is killed goes on in the middle of it.
-const LONG_SOURCE: u64 = 64 << 20;
 
 /// See the module.
 pub(crate) struct Worker<'a> {
@@ -70,7 +68,7 @@ impl<'a> Worker<'a> {
     }
 
     fn import_one(&mut self, index: usize, spec: &'a Spec) {
-        let staging = Some(&self.staging).filter(|_| spec.bytes <= LONG_SOURCE);
+        let staging = Some(&self.staging).filter(|_| spec.bytes <= BYTES_MAX);
         let report = self.import.settle_or_fail(spec, self.around, staging);
         let Some(place) = self.import.unnamed(&report, &self.staging) else {
             return self.send(index, self.import.verified(report));
