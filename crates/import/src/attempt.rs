@@ -19,6 +19,7 @@ use crate::original::Original;
 use crate::receipt::Receipt;
 use crate::report::{Outcome, SourceReport};
 use crate::role::Shape;
+use crate::shell::shell_word;
 use crate::sources::{Facts, Registries};
 use crate::stored::{Loose, Stored, Verdict};
 
@@ -389,15 +390,6 @@ fn next_command(outcome: Outcome, name: &SessionName) -> String {
         Outcome::Unchanged => "nothing to do".to_owned(),
         _ => format!("sjournal info {}", shell_word(&name.to_string())),
     }
-}
-
-/// A word as a shell takes it.
-pub(crate) fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~:@+=,".contains(c);
-    if text.chars().all(is_plain) && !text.starts_with('~') {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Closes a new session; takes it back where the source could not be read to its end.

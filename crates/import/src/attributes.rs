@@ -3,11 +3,13 @@
 //! newest counts, and none is ever rewritten.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use session_journal::{ErrorKind, NewRecord, Reader, Record};
 
 use crate::lineage::Lineage;
+use crate::place::{escaped_bytes, path_of, readable};
 use crate::role::Role;
 
 /// The kind of a record that holds attributes. Its key has a number behind it, from 1 on, so that
@@ -23,8 +25,14 @@ pub struct Attributes {
     /// Absolute path of the source; for a session in a database, the database's path and its own
     /// name.
     pub source: String,
+    /// Its bytes, percent-encoded, where they are no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_bytes: Option<String>,
     /// The folder that was named when it was imported; the path below it comes back on export.
     pub root: String,
+    /// Its bytes, percent-encoded, where they are no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_bytes: Option<String>,
     /// The id that the source itself states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_id: Option<String>,
@@ -86,6 +94,24 @@ impl Attributes {
     /// What reading the journal answers.
     pub fn of(reader: &Reader) -> session_journal::Result<Option<Self>> {
         Ok(Self::standing(reader)?.map(|standing| standing.attributes))
+    }
+
+    /// The source's path, byte for byte.
+    #[must_use]
+    pub fn source_path(&self) -> PathBuf {
+        path_of(&self.source, self.source_bytes.as_deref())
+    }
+
+    /// The path of the folder that was named.
+    #[must_use]
+    pub fn root_path(&self) -> PathBuf {
+        path_of(&self.root, self.root_bytes.as_deref())
+    }
+
+    /// Says where the source is.
+    pub(crate) fn place(&mut self, source: &Path, root: &Path) {
+        (self.source, self.source_bytes) = (readable(source), escaped_bytes(source));
+        (self.root, self.root_bytes) = (readable(root), escaped_bytes(root));
     }
 
     pub(crate) fn standing(reader: &Reader) -> session_journal::Result<Option<Standing>> {
@@ -165,6 +191,16 @@ mod tests {
             assert_eq!(found.expect("finds"), (last > 0).then_some(last));
             assert!(steps <= 15, "{steps} steps for {last}");
         }
+    }
+
+    #[test]
+    fn records_of_before_have_their_paths() {
+        let old = r#"{"role":"transcript","source":"/a/\ufffd%41.jsonl","root":"/a"}"#;
+        let old: Attributes = serde_json::from_str(old).expect("reads");
+        assert_eq!(old.source_path(), Path::new("/a/\u{fffd}%41.jsonl"));
+        assert_eq!(old.root_path(), Path::new("/a"));
+        let again = serde_json::to_string(&old).expect("writes");
+        assert!(!again.contains("bytes"), "{again}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::discover::{Found, discover};
 use crate::import::{Import, ImportOptions, Plan};
 use crate::role::Role;
+use crate::shell::shell_word;
 use crate::sources::REGISTRY_NAME;
 
 pub use code::{Code, Severity};
@@ -79,7 +80,7 @@ impl Doctor {
              {} bytes are not here yet, about {} bytes are needed here, and {} are free",
             space.sources, space.needed, space.free
         );
-        let paths: Vec<_> = paths.iter().map(|path| shell_path(path)).collect();
+        let paths: Vec<_> = paths.iter().map(|path| shell_word(path)).collect();
         let next = match code {
             Code::NoSpace => "free some space, or name a --store on another disk".to_owned(),
             _ => format!("sjournal import {}", paths.join(" ")),
@@ -98,8 +99,4 @@ fn path_of(found: &Found) -> &Path {
 fn is_registry(found: &Found) -> bool {
     let Found::Source(spec) = found else { return false };
     spec.role == Role::Registry && spec.path.ends_with(REGISTRY_NAME)
-}
-
-fn shell_path(path: &Path) -> String {
-    crate::attempt::shell_word(&path.to_string_lossy())
 }

@@ -14,6 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::format::Format;
 use crate::import::LABEL;
 use crate::original::Original;
+use crate::place::with_end;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::role::{Role, Shape};
 use crate::sources::Copies;
@@ -109,9 +110,10 @@ fn has_own_records<'a>(
 
 /// Why the session may hold what is nowhere else.
 fn is_only_copy(entry: &Entry, last: &Receipt) -> Result<Option<&'static str>> {
+    let known = &entry.attributes;
     let place =
-        if entry.attributes.source.is_empty() { &last.source } else { &entry.attributes.source };
-    let Some(spec) = spec_of(Path::new(place), last, entry) else {
+        if known.source.is_empty() { last.source.clone().into() } else { known.source_path() };
+    let Some(spec) = spec_of(&place, last, entry) else {
         return Ok(Some("its source is gone; this is the only copy"));
     };
     let original = Original::open(&spec, &Copies::default())?;
@@ -128,7 +130,7 @@ fn spec_of(place: &Path, last: &Receipt, entry: &Entry) -> Option<Spec> {
         let name = place.file_name()?.to_string_lossy().into_owned();
         (place.parent()?.to_owned(), Some((Format::OpenClawStore, name)))
     } else {
-        (packed_or_plain(place, entry)?, None)
+        (packed_or_plain(place, entry), None)
     };
     path.is_file().then(|| Spec {
         real_path: path.clone(),
@@ -143,10 +145,9 @@ fn spec_of(place: &Path, last: &Receipt, entry: &Entry) -> Option<Spec> {
     })
 }
 
-fn packed_or_plain(place: &Path, entry: &Entry) -> Option<PathBuf> {
+fn packed_or_plain(place: &Path, entry: &Entry) -> PathBuf {
     if entry.attributes.packed.is_none() {
-        return Some(place.to_owned());
+        return place.to_owned();
     }
-    let name = place.file_name()?.to_string_lossy();
-    Some(place.with_file_name(format!("{name}.zst")))
+    with_end(place, ".zst")
 }

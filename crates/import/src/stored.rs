@@ -15,6 +15,7 @@ use crate::lines::{LineError, Place};
 use crate::mapper::OPAQUE;
 use crate::object::Object;
 use crate::original::{Original, is_there};
+use crate::place::readable;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::sources::{Facts, source_of};
 
@@ -96,16 +97,16 @@ impl Stored {
 
     /// Where its source is, as far as is known: a source that was moved is known again, and its new
     /// place is in the attributes.
-    fn source(&self) -> Option<&Path> {
-        let newest = self.standing.as_ref().map(|standing| &standing.attributes.source);
-        newest.or_else(|| Some(&self.receipts.last()?.1.source)).map(Path::new)
+    fn source(&self) -> Option<PathBuf> {
+        let newest = self.standing.as_ref().map(|standing| standing.attributes.source_path());
+        newest.or_else(|| Some(PathBuf::from(&self.receipts.last()?.1.source)))
     }
 
     /// Why it is another source's: that one is still there, so this one was not moved.
     pub(crate) fn another(&self, original: &Original) -> Option<String> {
         let source = self.source()?;
-        let is_another = source != original.place() && is_there(source);
-        is_another.then(|| format!("was imported from {}, which is still there", source.display()))
+        let is_another = source != original.place() && is_there(&source);
+        is_another.then(|| format!("was imported from {}, which is still there", readable(source)))
     }
 
     /// The offsets that its receipts cover.

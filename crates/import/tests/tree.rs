@@ -4,7 +4,9 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use session_journal_import::{Leaf, Outcome, Tree};
@@ -90,4 +92,49 @@ fn a_tree_goes_out_and_in_again_as_the_same() {
     other.run_all(&[bench.path("back")]);
     assert!(export(&other, "again").0 == back);
     assert!(back == files(&bench.path("in")));
+}
+
+fn bytes(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
+}
+
+/// They came back with a replacement character, and in a folder they were not taken for sessions.
+#[test]
+fn names_that_are_no_text_come_back_byte_for_byte() {
+    let bench = Bench::new();
+    let names: [&[u8]; 7] = [
+        b"agents/main/sessions/b\xfe.jsonl",
+        b"agents/main/sessions/b\xff.jsonl",
+        b"agents/main/sessions/b%ff.jsonl",
+        b"agents/main/sessions/odd\xff.bin",
+        b"agents/main/sessions/sub\xff/c.jsonl",
+        b"agents/n\xff/sessions/a.jsonl",
+        "logs/\u{fffd}.jsonl".as_bytes(),
+    ];
+    for (n, name) in names.iter().enumerate() {
+        let path = bench.path("in").join(bytes(name));
+        fs::create_dir_all(path.parent().expect("a folder")).expect("makes folders");
+        fs::write(path, format!("{{\"n\":{n}}}\n")).expect("writes");
+    }
+    let packed = bench.path("in/logs").join(bytes(b"p\xff.jsonl.zst"));
+    fs::write(&packed, zstd::encode_all(&b"{}\n"[..], 1).expect("packs")).expect("writes");
+    let (lines, summary) = bench.run_all(&[bench.path("in")]);
+    assert_eq!((summary.imported, summary.skipped, summary.failed), (8, 0, 0));
+    let mut sessions: Vec<_> = lines.iter().filter_map(|line| line.session.as_deref()).collect();
+    sessions.sort_unstable();
+    let expected = ["main/b%fe", "main/b%ff", "main/b%ff~2", "main/c", "main/odd%ff.bin"];
+    assert_eq!(sessions, [&expected[..], &["n%ff/a", "p%ff", "\u{fffd}"]].concat());
+    let (_, summary) = bench.run_all(&[bench.path("in")]);
+    assert_eq!((summary.unchanged, summary.imported), (8, 0));
+    let (back, same) = export(&bench, "back");
+    assert!(same.iter().all(|(_, same)| *same == Some(true)), "{same:?}");
+    fs::remove_file(&packed).expect("removes");
+    fs::write(packed.with_extension(""), "{}\n").expect("writes");
+    assert!(back == files(&bench.path("in")), "{:?}", back.keys());
+    let catalogue = bench.catalogue();
+    for entry in catalogue.entries().iter().filter(|one| one.name.id() != "p%ff") {
+        let options = session_journal::Options::default();
+        let done = session_journal_import::roll_back(entry, &options, false).expect("answers");
+        assert!(done.expect("was imported").is_removed, "{}: its source is there", entry.name);
+    }
 }

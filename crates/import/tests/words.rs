@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Words that say what was tried, that are parts of sentences, or that join two of them.
-const PARTS: [&str; 23] = [
+const PARTS: [&str; 24] = [
     "look at it",
     "open it",
     "read it",
@@ -29,6 +29,7 @@ const PARTS: [&str; 23] = [
     "… (…)",
     ", …",
     "sjournal import …",
+    "\\\"$(printf '…')\\\"",
 ];
 
 fn folder(path: &str) -> PathBuf {

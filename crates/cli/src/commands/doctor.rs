@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use session_journal::ErrorKind;
-use session_journal_import::{Doctor, Finding, Severity};
+use session_journal_import::{Doctor, Finding, Severity, readable};
 
 use super::import::offers::offered;
 use crate::context::Context;
@@ -63,7 +63,7 @@ fn paths(args: &Args, context: &mut Context) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn answer(finding: &Finding, context: &mut Context) -> Result<(), Failure> {
-    let path = finding.path.to_string_lossy();
+    let path = readable(&finding.path);
     let severity = finding.severity.as_str();
     if context.json {
         context.output.json(&json!({

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use session_journal_import::{
     Attributes, Error, Format, Import, ImportOptions, Outcome, Plan, SourceReport, Summary,
+    readable,
 };
 
 use crate::context::Context;
@@ -217,7 +218,7 @@ fn to_json(report: &SourceReport) -> Value {
         json!({ "what": damage.what.as_str(), "lines": damage.lines, "count": damage.count })
     });
     let mut value = json!({
-        "source": report.source.to_string_lossy(),
+        "source": readable(&report.source),
         "session": report.session.as_ref().map(ToString::to_string),
         "outcome": report.outcome.as_str(),
         "reason": report.reason,
@@ -282,7 +283,7 @@ fn print(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
         Outcome::Failed => Colour::Red,
     };
     let outcome = context.output.paint(colour, &format!("{:<9}", report.outcome.as_str()));
-    let source = printable(&report.source.to_string_lossy());
+    let source = printable(&readable(&report.source));
     let Some(session) = &report.session else {
         let is_told = report.outcome == Outcome::Skipped;
         let why = if is_told { format!(": {}", printable(&report.reason)) } else { String::new() };

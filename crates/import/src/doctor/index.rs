@@ -1,6 +1,7 @@
 //! A registry and the files beside it: entries without files, and files without entries.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -9,6 +10,7 @@ use super::Finding;
 use super::code::Code;
 use crate::lineage::Relation;
 use crate::object::Object;
+use crate::place::readable;
 use crate::role::{Role, Shape};
 use crate::sources::{FileName, Find, Registry, file_name_of};
 
@@ -26,27 +28,33 @@ pub(super) fn examine(path: &Path, each: &mut dyn FnMut(Finding)) {
     };
     let names = names(folder);
     for (key, file) in registry.files() {
-        if !names.contains(&file) {
+        if !names.contains_key(&file) {
             each(entry_without_file(path, key, &file, &names));
         }
     }
-    for name in names.iter().filter(|name| is_current(name)) {
-        let id = header_id(&folder.join(name));
+    for (name, file) in names.iter().filter(|(name, _)| is_current(name)) {
+        let file = folder.join(file);
+        let id = header_id(&file);
         if registry.entry(name, id.as_deref()).is_none() {
             let what = "no entry of sessions.json names it, so its program lists it nowhere";
             let next = "import it: it becomes a session like the others";
-            each(Code::FileWithoutEntry.about(&folder.join(name), what, next));
+            each(Code::FileWithoutEntry.about(&file, what, next));
         }
     }
 }
 
-fn names(folder: &Path) -> BTreeSet<String> {
+fn names(folder: &Path) -> BTreeMap<String, OsString> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    entries.map(|entry| (readable(entry.file_name()), entry.file_name())).collect()
 }
 
-fn entry_without_file(path: &Path, key: &str, file: &str, names: &BTreeSet<String>) -> Finding {
-    let aside = names.iter().find(|name| {
+fn entry_without_file(
+    path: &Path,
+    key: &str,
+    file: &str,
+    names: &BTreeMap<String, OsString>,
+) -> Finding {
+    let aside = names.keys().find(|name| {
         let told = file_name_of(name);
         told.is_some_and(|told| told.of.as_deref() == Some(file) && told.relation != PART)
     });

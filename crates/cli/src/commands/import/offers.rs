@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use session_journal::ErrorKind;
-use session_journal_import::{Offer, offers};
+use session_journal_import::{Offer, offers, readable};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, note};
@@ -64,7 +64,7 @@ fn show(found: &[Offer], context: &mut Context) -> Result<(), Failure> {
         ("FOLDER", Align::Left),
     ];
     let rows = found.iter().map(|offer| {
-        let folder = printable(&offer.path.to_string_lossy());
+        let folder = printable(&readable(&offer.path));
         [offer.format.to_string(), offer.sources.to_string(), size(offer.bytes), folder]
     });
     let rows: Vec<_> = rows.collect();

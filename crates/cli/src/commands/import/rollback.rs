@@ -54,7 +54,7 @@ pub(super) fn run(
 }
 
 fn is_meant(entry: &Entry, paths: &[PathBuf]) -> bool {
-    let source = Path::new(&entry.attributes.source);
+    let source = entry.attributes.source_path();
     paths.is_empty() || paths.iter().any(|path| source.starts_with(path))
 }
 
