@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use session_journal::{ErrorKind, NewRecord, Reader, Record};
+use session_journal::{ErrorKind, NewRecord, Reader, Record, SessionName};
 
 use crate::lineage::Lineage;
+use crate::naming::number;
 use crate::place::{escaped_bytes, path_of, readable};
 use crate::role::Role;
 
@@ -66,6 +67,10 @@ pub struct Attributes {
     /// When its registry says that it was updated, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_ms: Option<i64>,
+    /// Which state of its source it is, where it became that again, or came behind one that did: the
+    /// source was last what the greatest is. Else the number in its name counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// How the source was packed; it comes back unpacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packed: Option<String>,
@@ -106,6 +111,11 @@ impl Attributes {
     #[must_use]
     pub fn root_path(&self) -> PathBuf {
         path_of(&self.root, self.root_bytes.as_deref())
+    }
+
+    /// Which state of its source the session of this name is.
+    pub(crate) fn version(&self, name: &SessionName) -> u32 {
+        self.version.unwrap_or_else(|| number(name))
     }
 
     /// Says where the source is.

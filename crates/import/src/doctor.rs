@@ -80,7 +80,7 @@ impl Doctor {
              {} bytes are not here yet, about {} bytes are needed here, and {} are free",
             space.sources, space.needed, space.free
         );
-        let paths: Vec<_> = paths.iter().map(|path| shell_word(path)).collect();
+        let paths: Vec<_> = paths.iter().map(shell_word).collect();
         let next = match code {
             Code::NoSpace => "free some space, or name a --store on another disk".to_owned(),
             _ => format!("sjournal import {}", paths.join(" ")),

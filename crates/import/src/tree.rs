@@ -1,6 +1,6 @@
 //! All sessions of a store as the files that they were, names included.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -180,18 +180,12 @@ impl<W: Write> Write for Hashed<W> {
 /// folder was; from several, below the folder that they have in common.
 fn plan(catalogue: &Catalogue) -> Vec<(&Entry, PathBuf)> {
     let base = common(catalogue.entries().iter().map(|one| one.attributes.root_path()));
-    let mut newest: HashMap<PathBuf, u32> = HashMap::new();
-    for entry in catalogue.entries() {
-        let version = newest.entry(entry.attributes.source_path()).or_default();
-        *version = number(&entry.name).max(*version);
-    }
     let mut taken = HashSet::new();
     let mut plan = Vec::new();
     for entry in catalogue.entries() {
-        let is_older = newest.get(&entry.attributes.source_path()) > Some(&number(&entry.name));
         let place = original_place(&entry.attributes, &base).map(|place| {
-            // A source that was rewritten is several sessions; the newest has the name.
-            if is_older {
+            // A source that was rewritten is several sessions; what it was last has the name.
+            if catalogue.is_outdated(entry) {
                 with_end(&place, &format!(".version-{}", number(&entry.name)))
             } else {
                 place

@@ -1,6 +1,6 @@
 //! `sjournal import --rollback`: takes imports back where nothing is lost by that.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 use session_journal::Options;
