@@ -20,9 +20,9 @@ const STORE_HELP: &str =
     name = "sjournal",
     version,
     disable_help_subcommand = true,
-    after_help = "A session is named agent/id or id; any unambiguous prefix will do, and so will the \
-        key that its program's registry has for it (agent:main:main), the id that its source states, or the \
-        path of a journal file.\n\n\
+    after_help = "A session is named agent/id or id, by the path of its journal, by the key that its program's \
+        registry has for it (agent:main:main), or by the id that its source states. Where it is none of \
+        these, an unambiguous beginning of its name will do.\n\n\
         Exit codes: 0 done; 1 done, with findings; 2 wrong usage; 3 not the owner, or not what was \
         expected; 4 no such session or path; 5 storage refused; 6 newer format.\n\n\
         Examples:\n  \

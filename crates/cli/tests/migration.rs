@@ -123,6 +123,41 @@ fn a_session_is_found_by_the_id_in_its_header() {
     bench.run(&["info", &id[1..]]).fails(4, "not-found");
 }
 
+/// The beginning of a name won over the id that another session states.
+#[test]
+fn what_is_meant_exactly_wins_over_the_beginning_of_a_name() {
+    let bench = Bench::new();
+    let header = |id: &str| format!("{{\"type\":\"session\",\"version\":3,\"id\":\"{id}\"}}\n");
+    let folder = "agents/main/sessions";
+    let registry = r#"{"whole":{"sessionId":"by-key","sessionFile":"by-key.jsonl"},
+        "exact":{"sessionId":"by-key-2","sessionFile":"by-key-2.jsonl"}}"#;
+    bench.write(&format!("{folder}/sessions.json"), registry);
+    for (file, id) in [
+        ("by-key", "other"),
+        ("by-key-2", "another"),
+        ("by-id", "abc"),
+        ("abc-and-more", "abc-too"),
+        ("whole-and-more", "x"),
+        ("by-id-2", "whole"),
+        ("exact", "y"),
+        ("by-id-3", "exact"),
+    ] {
+        bench.write(&format!("{folder}/{file}.jsonl"), header(id));
+    }
+    bench.done(&["import", "agents"]);
+    let found = |text: &str| {
+        let session = bench.done(&["--json", "info", text]).object()["session"].clone();
+        session.as_str().expect("text").strip_prefix("main/").expect("its agent").to_owned()
+    };
+    assert_eq!(found("abc"), "by-id", "an id before the beginning of a name");
+    assert_eq!(found("abc-"), "abc-and-more", "nothing else begins so");
+    assert_eq!(found("abc-too"), "abc-and-more");
+    assert_eq!(found("whole"), "by-key", "a key before an id and the beginning of a name");
+    assert_eq!(found("exact"), "exact", "a name before a key and an id");
+    assert_eq!(found("main/abc"), "abc-and-more");
+    bench.run(&["info", "by-"]).fails(2, "invalid");
+}
+
 #[test]
 fn history_walks_from_fork_to_parent() {
     let bench = Bench::new();

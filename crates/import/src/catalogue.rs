@@ -111,6 +111,12 @@ impl Catalogue {
         !entry.attributes.source.is_empty() && newest > Some(&entry.version())
     }
 
+    /// The session that this text is the key of, else the one that it is the id of.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Option<&Entry> {
+        self.by_key(text).or_else(|| self.by_id(text))
+    }
+
     /// The session that has this key in its program's registry. A registry gives a key to a new
     /// session when the old one is reset, so the one that was updated last has it.
     #[must_use]
