@@ -13,6 +13,22 @@ use crate::exit::Failure;
 /// session, a path, the key that a program's registry has for a session, the id that a source states.
 /// Then the beginning of a name.
 pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
+    find_as(context, text, Meant::OrBeginning)
+}
+
+/// The same, for what cannot be taken back: the beginning of a name is not enough.
+pub(crate) fn find_exactly(context: &Context, text: &str) -> Result<PathBuf, Failure> {
+    find_as(context, text, Meant::Exactly)
+}
+
+/// How a session is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meant {
+    Exactly,
+    OrBeginning,
+}
+
+fn find_as(context: &Context, text: &str, meant: Meant) -> Result<PathBuf, Failure> {
     let store = store(context, text)?;
     if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
         return journal_file(&path);
@@ -23,7 +39,7 @@ pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     }
     let refused = match &store {
         None => None,
-        Some(store) => match in_store(context, store, text) {
+        Some(store) => match in_store(context, store, text, meant) {
             Ok(path) => return journal_file(&path),
             Err(failure) => Some(failure),
         },
@@ -36,7 +52,12 @@ pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
 }
 
 /// The journal of a session that is not named in full.
-fn in_store(context: &Context, store: &Store, text: &str) -> Result<PathBuf, Failure> {
+fn in_store(
+    context: &Context,
+    store: &Store,
+    text: &str,
+    meant: Meant,
+) -> Result<PathBuf, Failure> {
     if let Some(name) = store.named(text)? {
         return Ok(store.path_of(&name));
     }
@@ -44,7 +65,13 @@ fn in_store(context: &Context, store: &Store, text: &str) -> Result<PathBuf, Fai
     if let Some(entry) = context.catalogue()?.find(text) {
         return Ok(entry.path.clone());
     }
-    Ok(store.path_of(&store.resolve(text)?))
+    let name = store.resolve(text)?;
+    if meant == Meant::Exactly && name.id() != text && name.to_string() != text {
+        let (what, advice) = (format!("begins like {name}, and is no name"), "name it in full");
+        let message = format!("{text:?} {what}; {advice}");
+        return Err(Failure::usage(message));
+    }
+    Ok(store.path_of(&name))
 }
 
 /// The file and name of a session to be created, if there is none of this very name yet.

@@ -243,12 +243,23 @@ fn a_journal_whose_import_was_cut_short_is_kept_until_it_is_whole() {
     let [line, total] = &said.json()[..] else { panic!("{said:?}") };
     assert_eq!((said.code, &line["outcome"], &total["kept"]), (Some(1), &"kept".into(), &1.into()));
     assert_eq!(line["reason"], "its import was cut short");
-    assert_eq!(line["next"], "sjournal import its source once more, then run this again");
+    assert_eq!(line["next"], "import its source once more, then run this again");
     assert!(bench.journal("cut").exists());
+    // Nothing tells where it is from, so it is listed whatever is named.
+    bench.write("other/a.jsonl", "{}\n");
+    bench.write("in/b.jsonl", "{}\n");
+    bench.done(&["import", "other", "in/b.jsonl"]);
+    let said = bench.run(&["--json", "import", "--rollback", "in/b.jsonl"]);
+    let all = said.json();
+    let outcomes: Vec<_> = all.iter().map(|one| (&one["session"], &one["outcome"])).collect();
+    let expected = [("b", "removed"), ("cut", "kept")].map(|(s, o)| (s.into(), o.into()));
+    assert_eq!(outcomes[..2], expected.each_ref().map(|(s, o): &(Value, Value)| (s, o)));
+    assert_eq!((all.len(), said.code), (3, Some(1)), "{said:?}");
+    assert!(bench.journal("a").exists(), "it is from elsewhere");
     bench.done(&["import", "in"]);
     assert_eq!(bench.done(&["export", "cut"]).out, source);
     let said = bench.done(&["--json", "import", "--rollback"]);
-    assert_eq!((&summary(&said)["removed"], &summary(&said)["kept"]), (&1.into(), &0.into()));
+    assert_eq!((&summary(&said)["removed"], &summary(&said)["kept"]), (&3.into(), &0.into()));
     assert!(!bench.journal("cut").exists() && bench.journal("own").exists());
 }
 

@@ -203,7 +203,7 @@ fn names_that_are_no_text_come_back_byte_for_byte() {
     let catalogue = bench.catalogue();
     for entry in catalogue.entries().iter().filter(|one| one.name.id() != "p%ff") {
         let options = session_journal::Options::default();
-        let done = session_journal_import::roll_back(entry, &options, false).expect("answers");
+        let done = session_journal_import::roll_back(entry, &[], &options, false).expect("answers");
         assert!(done.expect("was imported").is_removed, "{}: its source is there", entry.name);
     }
 }

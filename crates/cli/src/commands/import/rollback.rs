@@ -32,7 +32,7 @@ pub(super) fn run(
         if context.stop.is_requested() {
             return Err(Failure::Interrupted);
         }
-        match roll_back(entry, &options, dry_run) {
+        match roll_back(entry, &paths, &options, dry_run) {
             Ok(None) => {}
             Ok(Some(done)) => answer(&done, &mut counts, context)?,
             Err(error) => {
@@ -53,9 +53,12 @@ pub(super) fn run(
     Ok(if kept + failed == 0 { Exit::Done } else { Exit::Findings })
 }
 
+/// Whether it may be from there. Of one whose import was cut short nothing tells.
 fn is_meant(entry: &Entry, paths: &[PathBuf]) -> bool {
     let source = entry.attributes.source_path();
-    paths.is_empty() || paths.iter().any(|path| source.starts_with(path))
+    paths.is_empty()
+        || entry.attributes.source.is_empty()
+        || paths.iter().any(|path| source.starts_with(path))
 }
 
 fn answer(done: &RolledBack, counts: &mut Counts, context: &mut Context) -> Result<(), Failure> {
