@@ -1,7 +1,7 @@
 //! The arguments that every command shares.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use session_journal::Takeover;
@@ -70,6 +70,11 @@ pub(crate) enum When {
 }
 
 impl Global {
+    /// The folder of the store, where it was named on the command line.
+    pub(crate) fn named_store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
     /// The folder of the store; `None` where nothing says where it is.
     pub(crate) fn store(&self) -> Option<PathBuf> {
         let named = self.store.clone().or_else(|| folder_in(STORE_VARIABLE));

@@ -19,7 +19,7 @@ use crate::original::Original;
 use crate::receipt::Receipt;
 use crate::report::{Outcome, SourceReport};
 use crate::role::Shape;
-use crate::shell::shell_word;
+use crate::shell::{command, import_command};
 use crate::sources::{Facts, Registries};
 use crate::stored::{Loose, Stored, Verdict, number_versions};
 
@@ -178,6 +178,7 @@ impl Attempt<'_> {
                     report
                         .warnings
                         .push(format!("its attributes were not brought up to date: {error}"));
+                    report.next = import_command(self.original.path());
                 }
                 added => added?,
             }
@@ -386,16 +387,18 @@ impl Attempt<'_> {
             bytes: receipt.bytes,
             opaque: receipt.opaque,
             sha256: Some(receipt.sha256.clone()),
-            next: next_command(outcome, name),
+            next: self.next_command(outcome, name),
             ..SourceReport::new(self.original.path(), outcome)
         }
     }
-}
 
-fn next_command(outcome: Outcome, name: &SessionName) -> String {
-    match outcome {
-        Outcome::Unchanged => "nothing to do".to_owned(),
-        _ => format!("sjournal info {}", shell_word(name.to_string())),
+    fn next_command(&self, outcome: Outcome, name: &SessionName) -> String {
+        match outcome {
+            Outcome::Unchanged => "nothing to do".to_owned(),
+            // There may be no such session yet.
+            _ if self.import.options.dry_run => import_command(self.original.path()),
+            _ => command("info", &name.to_string()),
+        }
     }
 }
 

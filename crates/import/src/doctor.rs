@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::discover::{Found, discover};
 use crate::import::{Import, ImportOptions, Plan};
 use crate::role::Role;
-use crate::shell::shell_word;
+use crate::shell::shell_path;
 use crate::sources::REGISTRY_NAME;
 
 pub use code::{Code, Severity};
@@ -80,7 +80,7 @@ impl Doctor {
              {} bytes are not here yet, about {} bytes are needed here, and {} are free",
             space.sources, space.needed, space.free
         );
-        let paths: Vec<_> = paths.iter().map(shell_word).collect();
+        let paths: Vec<_> = paths.iter().map(|path| shell_path(path)).collect();
         let next = match code {
             Code::NoSpace => "free some space, or name a --store on another disk".to_owned(),
             _ => format!("sjournal import {}", paths.join(" ")),

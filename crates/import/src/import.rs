@@ -20,6 +20,7 @@ use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
+use crate::shell::import_command;
 use crate::sources::{Copies, Registries};
 use crate::space::Space;
 
@@ -180,7 +181,8 @@ impl Import {
             return Ok(());
         }
         let how = format!("session {session} gives {bytes} bytes, its source has {}", report.bytes);
-        Err(Error::file(&report.source, Problem::Differs(how)))
+        let problem = Problem::Differs { session: session.clone(), how };
+        Err(Error::file(&report.source, problem))
     }
 
     /// Imports the groups, a few at a time, and hands each report to the calling thread.
@@ -228,6 +230,7 @@ impl Import {
         }
         let mut report = settled.ok_or_else(|| Error::file(path, Problem::KeepsChanging))?;
         report.warnings.push("changed while it was read; run the import again".to_owned());
+        report.next = import_command(path);
         Ok(report)
     }
 }

@@ -81,7 +81,7 @@ pub use receipt::{RECEIPT_KIND, Receipt, TOOL_KIND_PREFIX};
 pub use report::{Outcome, SourceReport, Summary};
 pub use role::{Role, Shape};
 pub use rollback::{RolledBack, is_cut_short, roll_back};
-pub use shell::shell_word;
+pub use shell::{command, shell_path, shell_word};
 pub use sources::{
     Copies, Facts, Find, Mapped, Opened, Part, Registries, Registry, Source, source_of,
 };

@@ -18,7 +18,7 @@ use crate::original::Original;
 use crate::place::with_end;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::role::{Role, Shape};
-use crate::shell::shell_word;
+use crate::shell::{command, import_command, shell_path};
 use crate::sources::Copies;
 
 /// What became of a journal.
@@ -72,7 +72,7 @@ pub fn roll_back(
         let mark = reader.last_sequence();
         let mut journal = match Journal::open(&entry.path, options) {
             Err(error) if matches!(error.kind(), ErrorKind::HeldBy | ErrorKind::Sealed) => {
-                let next = format!("sjournal info {}", shell_word(entry.name.to_string()));
+                let next = command("info", &entry.name.to_string());
                 return Ok(Some(kept(entry, "somebody has it open", next)));
             }
             opened => opened?,
@@ -97,7 +97,7 @@ fn kept(entry: &Entry, reason: &str, next: String) -> RolledBack {
 fn used(entry: &Entry, last: &Receipt) -> Result<RolledBack> {
     if is_cut_short(&entry.path)? {
         let next = match spec_of(&source_of(entry, last), last, entry) {
-            Some(spec) => format!("sjournal import {}", shell_word(spec.path)),
+            Some(spec) => import_command(&spec.path),
             None => export(entry),
         };
         return Ok(kept(entry, "its import was cut short", next));
@@ -108,8 +108,8 @@ fn used(entry: &Entry, last: &Receipt) -> Result<RolledBack> {
 /// What keeps all that a session holds. Not under a name that its source may have.
 fn export(entry: &Entry) -> String {
     let file = entry.name.relative_path().with_extension("exported.jsonl");
-    let file = shell_word(file.file_name().unwrap_or_default());
-    format!("sjournal export {} -o {file}", shell_word(entry.name.to_string()))
+    let file = Path::new(file.file_name().unwrap_or_default());
+    command(&format!("export -o {}", shell_path(file)), &entry.name.to_string())
 }
 
 /// Where the source of a session is, as far as is known.

@@ -1,8 +1,32 @@
 //! Words of a command that can be pasted into a shell.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A command of `sjournal` about a session.
+#[must_use]
+pub fn command(verb: &str, session: &str) -> String {
+    let dashes = if session.starts_with('-') { "-- " } else { "" };
+    format!("sjournal {verb} {dashes}{}", shell_word(session))
+}
+
+/// The command that imports this source. A session in a database is named below the database, and is
+/// imported with it.
+pub(crate) fn import_command(source: &Path) -> String {
+    let file = source.parent().filter(|parent| parent.is_file()).unwrap_or(source);
+    format!("sjournal import {}", shell_path(file))
+}
+
+/// A path as a shell takes it, and a command that has options.
+#[must_use]
+pub fn shell_path(path: &Path) -> String {
+    let is_like_an_option = path.as_os_str().as_bytes().starts_with(b"-");
+    let path = if is_like_an_option { Path::new(".").join(path).into() } else { Cow::from(path) };
+    shell_word(&*path)
+}
 
 /// A word as a shell takes it.
 #[must_use]
@@ -10,13 +34,17 @@ pub fn shell_word(word: impl AsRef<OsStr>) -> String {
     let bytes = word.as_ref().as_bytes();
     let Ok(text) = std::str::from_utf8(bytes) else { return spelled_out(bytes) };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~:@+=,".contains(c);
+    let is_shown = |c: char| !c.is_control();
+    if !text.ends_with('\n') && !text.chars().all(is_shown) {
+        return spelled_out(bytes);
+    }
     if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('~') {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Bytes that are no text, which no terminal can show.
+/// Bytes that are no text, or that no terminal shows.
 fn spelled_out(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in bytes {
@@ -37,8 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_taken_for_an_option() {
+        assert_eq!(command("info", "-x"), "sjournal info -- -x");
+        assert_eq!(import_command(Path::new("-x.jsonl")), "sjournal import ./-x.jsonl");
+        assert_eq!(import_command(Path::new("/a b")), "sjournal import '/a b'");
+    }
+
+    #[test]
     fn a_shell_takes_every_word_for_what_it_is() {
-        let words: [&[u8]; 8] = [
+        let words: [&[u8]; 9] = [
             b"",
             b"plain/a.jsonl",
             b"~a b",
@@ -47,6 +82,7 @@ mod tests {
             b"a\xff%s\\n'.jsonl",
             b"\xff x",
             b"a\nb*",
+            b"\x1b[31m\n",
         ];
         for word in words {
             let line = format!("printf %s {}", shell_word(OsStr::from_bytes(word)));

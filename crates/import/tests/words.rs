@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Words that say what was tried, that are parts of sentences, or that join two of them.
-const PARTS: [&str; 24] = [
+const PARTS: [&str; 26] = [
     "look at it",
     "open it",
     "read it",
@@ -29,6 +29,8 @@ const PARTS: [&str; 24] = [
     "… (…)",
     ", …",
     "sjournal import …",
+    "sjournal … ……",
+    "export -o …",
     "\\\"$(printf '…')\\\"",
 ];
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use session_journal::{ErrorKind, Info, Journal, LocalHost, Options, info};
-use session_journal_import::{is_cut_short, shell_word};
+use session_journal_import::{command, is_cut_short};
 
 use crate::args::TakeoverArg;
 use crate::context::Context;
@@ -139,7 +139,7 @@ fn answer(
     if context.json {
         let mut value = json!({
             "session": session, "id": info.id.to_string(), "records": info.records,
-            "bytes": info.bytes, "outcome": outcome, "next": next(one, outcome),
+            "bytes": info.bytes, "outcome": outcome, "next": context.next(&next(one, outcome)),
         });
         if let Some(failure) = failure {
             value["error"] = failure.to_string().into();
@@ -152,6 +152,10 @@ fn answer(
     let word = context.output.paint(colour, &format!("{outcome:<7}"));
     let (records, bytes) = (count(info.records, "record"), size(info.bytes));
     context.output.line(&format!("{word}  {}: {records}, {bytes}", printable(&session)))?;
+    if outcome == "failed" {
+        let next = printable(&context.next(&next(one, outcome)));
+        context.output.line(&format!("         next: {next}"))?;
+    }
     Ok(context.output.flush()?)
 }
 
@@ -159,5 +163,5 @@ fn next(one: &Doomed, outcome: &str) -> String {
     if outcome == "deleted" {
         return "nothing to do".to_owned();
     }
-    format!("sjournal info {}", shell_word(one.info.name.to_string()))
+    command("info", &one.info.name.to_string())
 }

@@ -68,7 +68,7 @@ fn answer(finding: &Finding, context: &mut Context) -> Result<(), Failure> {
     if context.json {
         context.output.json(&json!({
             "path": path, "severity": severity, "code": finding.code,
-            "what": finding.what, "next": finding.next,
+            "what": finding.what, "next": context.next(&finding.next),
         }))?;
         return Ok(context.output.flush()?);
     }
@@ -80,6 +80,6 @@ fn answer(finding: &Finding, context: &mut Context) -> Result<(), Failure> {
     let severity = context.output.paint(colour, &format!("{severity:<7}"));
     context.output.line(&format!("{severity}  {} [{}]", printable(&path), finding.code))?;
     context.output.line(&format!("         {}", printable(&finding.what)))?;
-    context.output.line(&format!("         next: {}", printable(&finding.next)))?;
+    context.output.line(&format!("         next: {}", printable(&context.next(&finding.next))))?;
     Ok(context.output.flush()?)
 }

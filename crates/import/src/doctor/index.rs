@@ -12,6 +12,7 @@ use crate::lineage::Relation;
 use crate::object::Object;
 use crate::place::readable;
 use crate::role::{Role, Shape};
+use crate::shell::import_command;
 use crate::sources::{FileName, Find, Registry, file_name_of};
 
 /// How much of a transcript is read to find its header.
@@ -22,9 +23,9 @@ pub(super) fn examine(path: &Path, each: &mut dyn FnMut(Finding)) {
     let Some(folder) = path.parent() else { return };
     let Some(registry) = fs::read(path).ok().and_then(|bytes| Registry::parse(&bytes)) else {
         let what = "the list of sessions is not one JSON object; its program shows none of them";
-        let next = "import the folder all the same: transcripts are found by themselves, and the \
-                    list is kept as it is";
-        return each(Code::RegistryBroken.about(path, what, next));
+        let saved = "an import finds transcripts by themselves, and keeps the list as it is";
+        let what = format!("{what}; {saved}");
+        return each(Code::RegistryBroken.about(path, what, import_command(folder)));
     };
     let names = names(folder);
     for (key, file) in registry.files() {
@@ -36,9 +37,9 @@ pub(super) fn examine(path: &Path, each: &mut dyn FnMut(Finding)) {
         let file = folder.join(file);
         let id = header_id(&file);
         if registry.entry(name, id.as_deref()).is_none() {
-            let what = "no entry of sessions.json names it, so its program lists it nowhere";
-            let next = "import it: it becomes a session like the others";
-            each(Code::FileWithoutEntry.about(&file, what, next));
+            let what = "no entry of sessions.json names it, so its program lists it nowhere; an import \
+                        makes it a session like the others";
+            each(Code::FileWithoutEntry.about(&file, what, import_command(&file)));
         }
     }
 }
@@ -61,12 +62,12 @@ fn entry_without_file(
     let what = format!("its entry {key} names {file}, which is not there");
     let (why, next) = match aside {
         Some(aside) => (
-            format!("what was set aside of it is: {aside}"),
-            "import the folder: what was set aside is imported as a session of its own",
+            format!("what was set aside of it is a session of its own to an import: {aside}"),
+            import_command(path.parent().unwrap_or(path)),
         ),
         None => (
             "a session that never had an answer has no file, one that had is lost here".to_owned(),
-            "look for the file in a backup, and import it from there",
+            "look for the file in a backup, and import it from there".to_owned(),
         ),
     };
     Code::EntryWithoutFile.about(path, format!("{what}; {why}"), next)

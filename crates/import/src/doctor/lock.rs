@@ -11,7 +11,7 @@ use super::Finding;
 use super::code::Code;
 use super::process::{Process, Running, look};
 use crate::naming::file_name;
-use crate::shell::shell_word;
+use crate::shell::shell_path;
 
 /// A lock that is older is stale to `OpenClaw`, whoever holds it.
 const STALE_MS: i64 = 30 * 60 * 1000;
@@ -72,7 +72,7 @@ fn next(code: Code, path: &Path) -> String {
             .to_owned(),
         _ => format!(
             "nothing for an import; for its program, while no gateway runs: rm {}",
-            shell_word(path)
+            shell_path(path)
         ),
     }
 }
