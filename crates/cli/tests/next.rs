@@ -162,6 +162,11 @@ fn people_are_told_what_to_do_next_once_for_what_went_well() {
         lines.map(|(_, next)| next.to_owned()).collect()
     };
     assert_eq!(next(&bench.done(&["import", "--dry-run", "in"])), ["sjournal import in"]);
+    let said = bench.done(&["--json", "import", "--dry-run", "--format", "pi", "in/a.jsonl", "in"]);
+    let steps: Vec<_> = said.json().iter().map(|one| one["next"].clone()).collect();
+    let (a, all) =
+        ("sjournal import --format pi in/a.jsonl", "sjournal import --format pi in/a.jsonl in");
+    assert_eq!((&steps[0], &steps[3]), (&a.into(), &all.into()), "{steps:?}");
     assert_eq!(next(&bench.done(&["import", "in"])), ["sjournal ls"]);
     assert_eq!(next(&bench.done(&["import", "in"])), ["nothing to do"]);
     bench.write("in/c.jsonl", "{\"type\":\"x\"}");

@@ -20,7 +20,7 @@ use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
-use crate::shell::import_command;
+use crate::shell::{as_format, import_command};
 use crate::sources::{Copies, Registries};
 use crate::space::Space;
 
@@ -169,7 +169,8 @@ impl Import {
             }
             Ok(report)
         });
-        verified.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
+        let report = verified.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error));
+        SourceReport { next: as_format(report.next, self.options.format), ..report }
     }
 
     /// Exports what was imported once more: it must be what was read of the source.

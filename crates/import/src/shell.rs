@@ -6,6 +6,11 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::format::Format;
+
+/// How a command begins that imports.
+const IMPORT: &str = "sjournal import ";
+
 /// A command of `sjournal` about a session.
 #[must_use]
 pub fn command(verb: &str, session: &str) -> String {
@@ -17,7 +22,15 @@ pub fn command(verb: &str, session: &str) -> String {
 /// imported with it.
 pub(crate) fn import_command(source: &Path) -> String {
     let file = source.parent().filter(|parent| parent.is_file()).unwrap_or(source);
-    format!("sjournal import {}", shell_path(file))
+    format!("{IMPORT}{}", shell_path(file))
+}
+
+/// The same command, where it imports, for sources that are of this format.
+pub(crate) fn as_format(command: String, format: Option<Format>) -> String {
+    match (command.strip_prefix(IMPORT), format) {
+        (Some(rest), Some(format)) => format!("{IMPORT}--format {format} {rest}"),
+        _ => command,
+    }
 }
 
 /// A path as a shell takes it, and a command that has options.
@@ -69,6 +82,14 @@ mod tests {
         assert_eq!(command("info", "-x"), "sjournal info -- -x");
         assert_eq!(import_command(Path::new("-x.jsonl")), "sjournal import ./-x.jsonl");
         assert_eq!(import_command(Path::new("/a b")), "sjournal import '/a b'");
+    }
+
+    #[test]
+    fn a_format_that_was_given_is_given_again() {
+        let (import, info) = (import_command(Path::new("a")), command("info", "a"));
+        let pi = Some(Format::Pi);
+        assert_eq!(as_format(import.clone(), pi), "sjournal import --format pi a");
+        assert_eq!((as_format(import.clone(), None), as_format(info.clone(), pi)), (import, info));
     }
 
     #[test]
