@@ -136,7 +136,8 @@ impl Import {
         let mut summary = Summary::default();
         let mut next = 0;
         let mut report_ready = |ready: &mut BTreeMap<usize, SourceReport>| {
-            while let Some(report) = ready.remove(&next) {
+            while let Some(mut report) = ready.remove(&next) {
+                report.next = as_format(report.next, self.options.format);
                 tracing::debug!(source = %report.source.display(), outcome = report.outcome.as_str());
                 summary.count(&report);
                 each(&report);
@@ -169,8 +170,7 @@ impl Import {
             }
             Ok(report)
         });
-        let report = verified.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error));
-        SourceReport { next: as_format(report.next, self.options.format), ..report }
+        verified.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
     }
 
     /// Exports what was imported once more: it must be what was read of the source.
