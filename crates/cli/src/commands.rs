@@ -4,6 +4,7 @@ mod append;
 mod cat;
 mod claim;
 mod completions;
+mod delete;
 mod doctor;
 mod export;
 mod history;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Claim(claim::Args),
     Repair(repair::Args),
+    Delete(delete::Args),
     Completions(completions::Args),
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         Command::Verify(args) => verify::run(&args, context),
         Command::Claim(args) => claim::run(&args, context),
         Command::Repair(args) => repair::run(&args, context),
+        Command::Delete(args) => delete::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use session_journal::{Store, StoreOptions};
-use session_journal_import::Catalogue;
+use session_journal_import::{Catalogue, shell_path};
 
 use crate::args::Global;
 use crate::exit::{Failure, note};
@@ -20,6 +20,8 @@ pub(crate) struct Context {
     /// Whether to stop.
     pub(crate) stop: Stop,
     folder: Option<PathBuf>,
+    /// The store, where it was named on the command line.
+    named_store: Option<PathBuf>,
     quiet: bool,
 }
 
@@ -27,7 +29,9 @@ impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let stop = Stop::install()?;
         let output = Output::new(stop.clone(), global.color)?;
-        Ok(Self { json: global.json, output, stop, folder: global.store(), quiet: global.quiet })
+        let named_store = global.named_store().map(Path::to_owned);
+        let (folder, quiet) = (global.store(), global.quiet);
+        Ok(Self { json: global.json, output, stop, folder, named_store, quiet })
     }
 
     /// The folder of the store; it may not be there yet.
@@ -62,6 +66,14 @@ impl Context {
         let mut journals: Vec<_> = listed.into_iter().map(|one| (one.name, one.path)).collect();
         journals.sort();
         Ok(Catalogue::read(journals))
+    }
+
+    /// What to do next. A command is one for the store that this one was given.
+    pub(crate) fn next(&self, next: &str) -> String {
+        match (next.strip_prefix("sjournal "), &self.named_store) {
+            (Some(rest), Some(store)) => format!("sjournal --store {} {rest}", shell_path(store)),
+            _ => next.to_owned(),
+        }
     }
 
     /// Something worth knowing, on standard error.

@@ -2,6 +2,7 @@
 //! fuzzer alone: its interface is the command line.
 
 mod args;
+mod ask;
 mod commands;
 mod context;
 mod exit;

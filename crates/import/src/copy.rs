@@ -12,6 +12,7 @@ use crate::lines::{LineError, Place};
 use crate::mapper::Mapper;
 use crate::naming::file_name;
 use crate::original::Original;
+use crate::place::readable;
 use crate::receipt::Receipt;
 use crate::sources::{Facts, source_of};
 
@@ -165,7 +166,7 @@ pub(crate) fn sign(
 /// A receipt with what the source itself says, up to this place.
 pub(crate) fn blank(original: &Original, format: Format, place: &Place) -> Receipt {
     Receipt {
-        source: original.place().to_string_lossy().into_owned(),
+        source: readable(original.place()),
         file_name: file_name(original.place()),
         format: format.to_string(),
         bytes: place.offset,

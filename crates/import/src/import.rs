@@ -21,6 +21,7 @@ use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
+use crate::shell::{as_format, import_command};
 use crate::sources::{Copies, Registries};
 use crate::space::Space;
 use crate::worker::Worker;
@@ -137,7 +138,8 @@ impl Import {
         let mut summary = Summary::default();
         let mut next = 0;
         let mut report_ready = |ready: &mut BTreeMap<usize, SourceReport>| {
-            while let Some(report) = ready.remove(&next) {
+            while let Some(mut report) = ready.remove(&next) {
+                report.next = as_format(report.next, self.options.format);
                 tracing::debug!(source = %report.source.display(), outcome = report.outcome.as_str());
                 summary.count(&report);
                 each(&report);
@@ -210,7 +212,8 @@ impl Import {
             return Ok(());
         }
         let how = format!("session {session} gives {bytes} bytes, its source has {}", report.bytes);
-        Err(Error::file(&report.source, Problem::Differs(how)))
+        let problem = Problem::Differs { session: session.clone(), how };
+        Err(Error::file(&report.source, problem))
     }
 
     /// Imports the groups, a few at a time, and hands each report to the calling thread.
@@ -269,6 +272,7 @@ impl Import {
         }
         let mut report = settled.ok_or_else(|| Error::file(path, Problem::KeepsChanging))?;
         report.warnings.push("changed while it was read; run the import again".to_owned());
+        report.next = import_command(path);
         Ok(report)
     }
 }

@@ -9,7 +9,8 @@ use crate::discover::Spec;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::lines::{Lines, Place};
-use crate::naming::{agent, file_name};
+use crate::naming::agent;
+use crate::place::with_end;
 use crate::role::{Role, Shape};
 use crate::sources::{Copies, Facts, Registries, recognise, recognise_whole, source_of};
 use crate::turn::Turns;
@@ -156,8 +157,7 @@ impl Original {
             }
         };
         attributes.role = own.role;
-        attributes.source = self.place.to_string_lossy().into_owned();
-        attributes.root = self.root.to_string_lossy().into_owned();
+        attributes.place(&self.place, &self.root);
         attributes.packed.clone_from(&own.packed);
         attributes.mode = self.content.mode();
         attributes.modified_ms = self.content.modified_ms();
@@ -229,13 +229,13 @@ fn begins_packed(file: &PlainFile) -> bool {
 
 /// What a packed file was called before.
 fn unpacked(place: &Path) -> PathBuf {
-    let name = file_name(place);
-    place.with_file_name(name.strip_suffix(".zst").unwrap_or(&name))
+    let is_packed = place.extension().is_some_and(|extension| extension == "zst");
+    if is_packed { place.with_extension("") } else { place.to_owned() }
 }
 
 /// Whether a source that is known by its place is still there.
 pub(crate) fn is_there(place: &Path) -> bool {
-    let packed = || place.with_file_name(format!("{}.zst", file_name(place)));
+    let packed = || with_end(place, ".zst");
     // A part is below its file, which is no folder.
     let is_part = || place.parent().is_some_and(Path::is_file);
     place.exists() || is_part() || packed().exists()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use session_journal::SessionName;
-use session_journal_import::{Leaf, Result as Outcome, Tree};
+use session_journal_import::{Leaf, Result as Outcome, Tree, readable};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, complain};
@@ -88,7 +88,7 @@ fn answer(
         let what = format!("{} record(s) are missing from {} on", gap.records, gap.first);
         context.note(&format!("{session}: {what}"));
     }
-    let (name, file) = (leaf.session.to_string(), leaf.file.to_string_lossy());
+    let (name, file) = (leaf.session.to_string(), readable(&leaf.file));
     if context.json {
         context.output.json(&json!({
             "session": name, "file": file, "records": leaf.exported.records,
