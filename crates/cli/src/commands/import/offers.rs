@@ -40,7 +40,11 @@ pub(super) fn choose(yes: bool, context: &mut Context) -> Result<Choice, Failure
     let read = context.stop.at_once(|| io::stdin().lock().read_line(&mut answer));
     read.map_err(Failure::Output)?;
     let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-    Ok(if is_yes { Choice::Import(paths()) } else { Choice::Nothing(Exit::Done) })
+    if is_yes {
+        return Ok(Choice::Import(paths()));
+    }
+    context.note("nothing was imported");
+    Ok(Choice::Nothing(Exit::Done))
 }
 
 /// What the home folder holds; a failure where that is nothing.
