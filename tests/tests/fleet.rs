@@ -204,6 +204,7 @@ fn a_fleet_of_sessions_is_imported_in_little_memory_and_completed_after_ten_kill
     let fleet = if is_long() { Fleet::REPORTED } else { usual };
     let made = fleet.make(&scene.path("in"));
     tell("fleet", &made);
+    assert!(made.bytes.abs_diff(fleet.bytes) * 100 <= fleet.bytes, "as many as were asked for");
     measured(&scene, "fleet", made.bytes, Sources::Warm);
     let done = measured(&scene, "fleet", made.bytes, Sources::Cold);
     assert_eq!(scene.number(&done, "imported"), fleet.files);

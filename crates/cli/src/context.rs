@@ -87,4 +87,10 @@ impl Context {
     pub(crate) fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, self.quiet)
     }
+
+    /// The same for what fills standard output: none where that is a terminal, and shows how far it
+    /// is by itself.
+    pub(crate) fn progress_of_output(&self, what: &'static str) -> Progress {
+        Progress::new(what, self.quiet || self.output.is_terminal())
+    }
 }

@@ -80,11 +80,16 @@ pub(crate) fn copy(
     control: &Control,
 ) -> Result<Copied> {
     let mut batch = Batch::new(journal);
+    // Before the lines: one reader at a time.
+    let mut begin = match start.open {
+        Some(_) => Some(original.line_up_to(start.place.offset)?),
+        None => None,
+    };
     let mut lines = original.lines_from(start.place.clone(), limit, &control.turns)?;
     let mut open = start.open;
     let mut line_feeds = 0;
     if open.is_some() && lines.skip_line_feed().map_err(|e| original.failed("read it", e))? {
-        open = None;
+        (open, begin) = (None, None);
         line_feeds = 1;
     }
     let lines_before = start.lines.saturating_sub(u64::from(open.is_some()));
@@ -103,7 +108,10 @@ pub(crate) fn copy(
         is_terminated = line.terminated;
         line_feeds += u64::from(line.terminated);
         payload += line.bytes.len() as u64;
-        batch.push(mapper.record(line))?;
+        batch.push(match begin.take() {
+            Some(begin) => mapper.rest(&begin, line),
+            None => mapper.record(line),
+        })?;
         if lines.is_long() {
             // Others wait for its memory.
             batch.flush()?;

@@ -20,6 +20,9 @@ const HEAD_BYTES: u64 = 1 << 20;
 /// How many lines of it.
 const HEAD_LINES: usize = 64;
 
+/// Lines that were cut are put together up to this length, to see what they say; each job has two.
+pub(crate) const JOINED_BYTES: u64 = 8 << 20;
+
 /// An open source.
 #[derive(Debug)]
 pub(crate) struct Original {
@@ -114,6 +117,27 @@ impl Original {
         turns: &'a Turns,
     ) -> Result<Lines<'a, Box<dyn BufRead + 'a>>> {
         Ok(Lines::new(self.read_from(place.offset)?, place, limit, turns))
+    }
+
+    /// What stands between the last line feed before an offset and that offset; nothing where it is
+    /// long.
+    pub(crate) fn line_up_to(&self, end: u64) -> Result<Vec<u8>> {
+        for most in [16 << 10, 1 << 20, JOINED_BYTES] {
+            let from = end.saturating_sub(most);
+            let mut bytes = Vec::new();
+            let input = self.read_from(from)?;
+            input
+                .take(end - from)
+                .read_to_end(&mut bytes)
+                .map_err(|e| self.failed("read it", e))?;
+            if let Some(at) = bytes.iter().rposition(|byte| *byte == b'\n') {
+                return Ok(bytes.split_off(at + 1));
+            }
+            if from == 0 {
+                return Ok(bytes);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Its format, told by its first lines, and between `OpenClaw` and pi by its folder.

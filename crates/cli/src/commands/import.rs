@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, complain, exit_code};
 use crate::json;
 use crate::output::Colour;
+use crate::progress::{Aside, Progress};
 use crate::text::{count, printable, size};
 use report::Report;
 
@@ -137,12 +138,14 @@ fn work(
     context.stop.then(move || at_stop.stop());
     let mut verdict = Verdict::default();
     let mut answered = Ok(());
-    let summary = with_progress(import, context.progress("import"), || {
+    let progress = context.progress("import");
+    let aside = progress.aside();
+    let summary = with_progress(import, progress, || {
         import.run_plan(plan, &mut |report| {
             verdict.see(report);
             if answered.is_ok() {
                 let kept = file.as_mut().map_or(Ok(()), |file| file.add(&to_json(report, context)));
-                answered = kept.and_then(|()| answer(report, context));
+                answered = kept.and_then(|()| answer(report, &aside, context));
             }
             if answered.is_err() {
                 control.stop();
@@ -154,11 +157,7 @@ fn work(
 }
 
 /// Shows how far the import is while it runs.
-fn with_progress<T>(
-    import: &Import,
-    mut progress: crate::progress::Progress,
-    run: impl FnOnce() -> T,
-) -> T {
+fn with_progress<T>(import: &Import, mut progress: Progress, run: impl FnOnce() -> T) -> T {
     let control = import.control();
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     thread::scope(|scope| {
@@ -200,15 +199,20 @@ impl Verdict {
     }
 }
 
-fn answer(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
+fn answer(report: &SourceReport, aside: &Aside, context: &mut Context) -> Result<(), Failure> {
     if context.json {
         context.output.json(&to_json(report, context))?;
     } else {
         print(report, context)?;
     }
-    context.output.flush()?;
+    // A reader of a pipe may be slow, and has no bar to be glued to.
+    if context.output.is_terminal() {
+        aside.write(|| context.output.flush())?;
+    } else {
+        context.output.flush()?;
+    }
     if let Some(error) = report.error.as_ref().filter(|error| !error.is_interrupted()) {
-        complain(&Failure::Here(error.kind(), error.to_string()));
+        aside.write(|| complain(&Failure::Here(error.kind(), error.to_string())));
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(super) fn run(folder: &Path, gaps: bool, context: &mut Context) -> Result<Ex
     let stop = context.stop.clone();
     let total: u64 = catalogue.entries().iter().map(|one| length(&one.path)).sum();
     let (mut progress, mut done) = (context.progress("export"), 0);
+    let aside = progress.aside();
     tree.write(
         gaps,
         &mut |session, leaf| {
@@ -35,7 +36,7 @@ pub(super) fn run(folder: &Path, gaps: bool, context: &mut Context) -> Result<Ex
             progress.of(done, tree.len() as u64);
             progress.at(counts.bytes, total);
             if answered.is_ok() {
-                answered = answer(session, leaf, &mut counts, context);
+                answered = aside.write(|| answer(session, leaf, &mut counts, context));
             }
         },
         &mut || !stop.is_requested(),

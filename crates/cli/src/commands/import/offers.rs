@@ -32,8 +32,11 @@ pub(super) fn choose(yes: bool, context: &mut Context) -> Result<Choice, Failure
     let sources = found.iter().map(|offer| offer.sources).sum();
     let question = format!("import {}? Nothing in them is changed.", count(sources, "source"));
     let otherwise = "give --yes to import all of it, or name the folders";
-    let is_yes = ask::confirm(&question, otherwise, context)?;
-    Ok(if is_yes { Choice::Import(paths()) } else { Choice::Nothing(Exit::Done) })
+    if ask::confirm(&question, otherwise, context)? {
+        return Ok(Choice::Import(paths()));
+    }
+    context.note("nothing was imported");
+    Ok(Choice::Nothing(Exit::Done))
 }
 
 /// What the home folder holds; a failure where that is nothing.
