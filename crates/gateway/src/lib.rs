@@ -1,3 +1,4 @@
 //! The gateway.
 
 pub mod conversation;
+pub mod provider;
