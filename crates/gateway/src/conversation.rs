@@ -196,12 +196,23 @@ pub fn is_node(record: &Record) -> bool {
     }
 }
 
+/// A message of a context, and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// The number of its record.
+    pub sequence: u64,
+    /// The key of its record.
+    pub key: Option<String>,
+    /// What it says.
+    pub message: Message,
+}
+
 /// The context of a turn, from the newest record on backwards. Feed it records until it wants no
 /// more, then take it.
 #[derive(Debug)]
 pub struct Context {
     /// From the newest to the oldest.
-    messages: Vec<Message>,
+    said: Vec<Said>,
     next: Next,
     compaction: Option<Kept>,
     bytes: usize,
@@ -257,7 +268,7 @@ impl Context {
     }
 
     fn from(next: Next) -> Self {
-        Self { messages: Vec::new(), next, compaction: None, bytes: 0 }
+        Self { said: Vec::new(), next, compaction: None, bytes: 0 }
     }
 
     /// Takes the record before the last one it was given; true while it wants more.
@@ -282,13 +293,14 @@ impl Context {
         }
         if let Some(message) = Message::of(record) {
             self.bytes += record.payload.len();
-            self.messages.push(message);
+            let (sequence, key) = (record.sequence.get(), record.key.clone());
+            self.said.push(Said { sequence, key, message });
         }
         if is_compaction {
             match kept_by(record) {
                 None => self.next = Next::Nothing,
                 Some(first) => {
-                    let summary_at = self.messages.len().saturating_sub(1);
+                    let summary_at = self.said.len().saturating_sub(1);
                     self.compaction = Some(Kept { summary_at, first, found: false });
                 }
             }
@@ -309,15 +321,15 @@ impl Context {
     /// The messages from the oldest to the newest. A summary stands before what its compaction kept;
     /// where the first kept message is not there, nothing was.
     #[must_use]
-    pub fn into_messages(mut self) -> Vec<Message> {
-        if let Some(kept) = self.compaction.filter(|kept| kept.summary_at < self.messages.len()) {
+    pub fn into_said(mut self) -> Vec<Said> {
+        if let Some(kept) = self.compaction.filter(|kept| kept.summary_at < self.said.len()) {
             if !kept.found {
-                self.messages.truncate(kept.summary_at + 1);
+                self.said.truncate(kept.summary_at + 1);
             }
-            self.messages[kept.summary_at..].rotate_left(1);
+            self.said[kept.summary_at..].rotate_left(1);
         }
-        self.messages.reverse();
-        self.messages
+        self.said.reverse();
+        self.said
     }
 }
 

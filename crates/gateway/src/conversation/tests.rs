@@ -31,8 +31,8 @@ fn read(mut context: Context, records: &[Record]) -> Vec<String> {
             break;
         }
     }
-    let messages = context.into_messages();
-    messages.iter().map(|one| format!("{}: {}", one.role.as_str(), one.text())).collect()
+    let said = context.into_said().into_iter().map(|said| said.message);
+    said.map(|one| format!("{}: {}", one.role.as_str(), one.text())).collect()
 }
 
 fn at_end(lines: &[Line<'_>]) -> Vec<String> {
