@@ -1,0 +1,17 @@
+//! A gateway on session journals: sessions, records and events over HTTP.
+
+pub mod api;
+mod auth;
+pub mod config;
+mod hub;
+pub mod json;
+mod metrics;
+mod problem;
+mod state;
+
+pub use auth::{Auth, Visitor};
+pub use config::Config;
+pub use hub::{Ask, Hub};
+pub use metrics::Metrics;
+pub use problem::{Problem, Refusal, Result};
+pub use state::AppState;
