@@ -134,7 +134,12 @@ impl Message {
             return None;
         }
         let owned = |name| text(name).map(str::to_owned);
-        Some(Self { role, content: content.clone(), from: owned("from"), reply_to: owned("reply_to") })
+        Some(Self {
+            role,
+            content: content.clone(),
+            from: owned("from"),
+            reply_to: owned("reply_to"),
+        })
     }
 
     /// What it says as text. Blocks that are no text are named in brackets.

@@ -7,28 +7,34 @@
 
 mod sinks;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use session_journal::{
-    AppendOptions, Durability, ErrorKind, JournalId, NewRecord, Reader, Record, Sequence,
+    AppendOptions, Durability, ErrorKind, Item, JournalId, NewRecord, Reader, Record, Sequence,
     SessionName,
 };
 
-use crate::conversation::{DELIVERY_BEGIN, DELIVERY_DONE, DELIVERY_INTENT, Message};
+use crate::conversation::{
+    ANNOUNCE, DELIVERY_BEGIN, DELIVERY_DONE, DELIVERY_INTENT, MESSAGE, Message,
+};
 use crate::failpoint::{Point, pass};
 use crate::hub::{Ask, Hub};
 use crate::problem::{Problem, Result};
 
 pub use sinks::{Kept, Memory, SessionSink, Sink, SinkError, Webhook};
 
+/// The sink that delivers a message into another session of the store.
+pub const SESSION: &str = "session";
+/// The sink that announces a result in another session of the store.
+pub const ANNOUNCEMENT: &str = "announce";
+
 /// The key of the record before which a session has no deliveries.
 const BEGIN_KEY: &str = "delivery/begin";
 
 /// Where something goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Address {
     /// The name of a sink of this gateway.
     pub sink: String,
@@ -129,8 +135,13 @@ pub struct Outbox {
     hub: Hub,
     sinks: Arc<HashMap<String, Arc<dyn Sink>>>,
     /// What is being delivered now, so that it is tried once at a time.
-    at_it: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+    at_it: Arc<Mutex<HashMap<Place, Arc<tokio::sync::Mutex<()>>>>>,
+    /// What a sink did not take yet.
+    waiting: Arc<Mutex<BTreeSet<Place>>>,
 }
+
+/// A session, and the key of a delivery in it.
+type Place = (SessionName, String);
 
 /// An intent as it stands in its journal.
 struct Stored {
@@ -145,16 +156,16 @@ enum Found {
 }
 
 impl Outbox {
-    /// An outbox with these sinks. The sink `session` is always there: it delivers into other
-    /// sessions of the store.
+    /// An outbox with these sinks. [`SESSION`] and [`ANNOUNCEMENT`] are always there: they deliver
+    /// into other sessions of the store.
     #[must_use]
     pub fn new(hub: Hub, sinks: Vec<(String, Arc<dyn Sink>)>) -> Self {
-        let session: Arc<dyn Sink> = Arc::new(SessionSink::new(hub.clone()));
-        let sinks = sinks.into_iter().chain([
-            (SessionSink::NAME.to_owned(), Arc::clone(&session)),
-            (SessionSink::ANNOUNCE.to_owned(), session),
-        ]);
-        Self { hub, sinks: Arc::new(sinks.collect()), at_it: Arc::default() }
+        let own = [(SESSION, MESSAGE), (ANNOUNCEMENT, ANNOUNCE)].map(|(name, kind)| {
+            let sink: Arc<dyn Sink> = Arc::new(SessionSink::new(hub.clone(), kind));
+            (name.to_owned(), sink)
+        });
+        let sinks = sinks.into_iter().chain(own).collect();
+        Self { hub, sinks: Arc::new(sinks), at_it: Arc::default(), waiting: Arc::default() }
     }
 
     /// Whether there is such a sink.
@@ -194,7 +205,8 @@ impl Outbox {
     async fn must_be_the_same(&self, name: &SessionName, key: &str, intent: &Intent) -> Result<()> {
         let stored = intent_key(key);
         let record = read(&self.hub, name, move |reader| reader.by_key(&stored)).await?;
-        let before = record.and_then(|record| serde_json::from_slice::<Intent>(&record.payload).ok());
+        let before =
+            record.and_then(|record| serde_json::from_slice::<Intent>(&record.payload).ok());
         if before.as_ref() == Some(intent) {
             return Ok(());
         }
@@ -208,25 +220,26 @@ impl Outbox {
     /// `not-found` where there is no such intent; as reading and appending answer. That a sink does
     /// not take it is no error: it stays pending.
     pub async fn deliver(&self, session: &SessionName, key: &str) -> Result<Delivery> {
-        let one_at_a_time = self.turn_of(session, key);
+        let place = (session.clone(), key.to_owned());
+        let one_at_a_time = Arc::clone(locked(&self.at_it).entry(place.clone()).or_default());
         let turn = one_at_a_time.lock().await;
         let delivery = self.deliver_alone(session, key).await;
         drop(turn);
-        self.end_turn(session, key, one_at_a_time);
-        delivery
-    }
-
-    fn turn_of(&self, session: &SessionName, key: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut at_it = self.at_it.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(at_it.entry(format!("{session}\n{key}")).or_default())
-    }
-
-    fn end_turn(&self, session: &SessionName, key: &str, turn: Arc<tokio::sync::Mutex<()>>) {
-        let mut at_it = self.at_it.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at_it = locked(&self.at_it);
         // This one and the map's: nobody waits.
-        if Arc::strong_count(&turn) == 2 {
-            at_it.remove(&format!("{session}\n{key}"));
+        if Arc::strong_count(&one_at_a_time) == 2 {
+            at_it.remove(&place);
         }
+        drop(at_it);
+        match &delivery {
+            Ok(Delivery { state: State::Pending { .. }, .. }) => {
+                locked(&self.waiting).insert(place);
+            }
+            _ => {
+                locked(&self.waiting).remove(&place);
+            }
+        }
+        delivery
     }
 
     async fn deliver_alone(&self, session: &SessionName, key: &str) -> Result<Delivery> {
@@ -241,7 +254,7 @@ impl Outbox {
             return Ok(delivery(address, State::Pending { why }));
         };
         pass(Point::Delivering);
-        let done = match sink.deliver(&address.sink, outgoing).await {
+        let done = match sink.deliver(outgoing).await {
             Ok(()) => Done::Delivered,
             Err(SinkError::Never(why)) => Done::Refused { why },
             Err(SinkError::Later(why)) => {
@@ -294,6 +307,18 @@ impl Outbox {
         Ok(deliveries)
     }
 
+    /// Tries again what a sink did not take before; gives how many are left. What another gateway has
+    /// taken over since is that one's.
+    pub async fn retry(&self) -> usize {
+        let waiting: Vec<Place> = locked(&self.waiting).iter().cloned().collect();
+        for (session, key) in waiting {
+            if let Err(problem) = self.deliver(&session, &key).await {
+                tracing::info!(%session, key, %problem, "not delivered");
+            }
+        }
+        locked(&self.waiting).len()
+    }
+
     /// The deliveries that are not done, in the order of their intents. Cost: a session that never
     /// delivered is asked for one key; of any other the records from its first delivery on are read.
     ///
@@ -335,6 +360,10 @@ impl Outbox {
         }
         Ok((delivered, left))
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads a session on a thread for it.
@@ -409,7 +438,7 @@ fn pending_in(reader: &Reader) -> session_journal::Result<Vec<(String, Intent)>>
     let mut places = HashMap::new();
     for item in reader.records_from(begin)?.with_gaps() {
         // An intent that is lost cannot be delivered, and `verify` tells of it.
-        let session_journal::Item::Record(record) = item? else { continue };
+        let Item::Record(record) = item? else { continue };
         let key = record.key.as_deref().unwrap_or_default();
         match record.kind.as_deref() {
             Some(DELIVERY_INTENT) => {

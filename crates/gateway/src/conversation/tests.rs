@@ -116,15 +116,35 @@ fn entries_of_pi_are_read_along_their_parents() {
     let entry = |id: &'static str, parent: &'static str, payload| ("message", id, parent, payload);
     let lines = [
         ("session", "", "", r#"{"type":"session","id":"s"}"#),
-        entry("a", "", r#"{"type":"message","id":"a","parentId":null,"message":{"role":"user","content":[{"type":"text","text":"one"},{"type":"image","data":"…"}]}}"#),
+        entry(
+            "a",
+            "",
+            r#"{"type":"message","id":"a","parentId":null,"message":{"role":"user","content":[{"type":"text","text":"one"},{"type":"image","data":"…"}]}}"#,
+        ),
         ("model_change", "b", "a", r#"{"type":"model_change","id":"b","parentId":"a"}"#),
-        entry("c", "b", r#"{"message":{"role":"assistant","content":[{"type":"thinking","thinking":"hm"},{"type":"toolCall","name":"ls","arguments":{"at":"."}}]}}"#),
-        entry("d", "c", r#"{"message":{"role":"toolResult","content":[{"type":"text","text":"x"}]}}"#),
-        entry("e", "", r#"{"type":"message","id":"e","parentId":null,"message":{"role":"user","content":"a second root"}}"#),
+        entry(
+            "c",
+            "b",
+            r#"{"message":{"role":"assistant","content":[{"type":"thinking","thinking":"hm"},{"type":"toolCall","name":"ls","arguments":{"at":"."}}]}}"#,
+        ),
+        entry(
+            "d",
+            "c",
+            r#"{"message":{"role":"toolResult","content":[{"type":"text","text":"x"}]}}"#,
+        ),
+        entry(
+            "e",
+            "",
+            r#"{"type":"message","id":"e","parentId":null,"message":{"role":"user","content":"a second root"}}"#,
+        ),
     ];
     assert_eq!(at_end(&lines), ["user: a second root"]);
-    let first = [r#"user: one
-[image]"#, r#"assistant: [calls ls {"at":"."}]"#, "tool: x"];
+    let first = [
+        r#"user: one
+[image]"#,
+        r#"assistant: [calls ls {"at":"."}]"#,
+        "tool: x",
+    ];
     assert_eq!(read(Context::at_key("d"), &journal(&lines)), first);
     let mut moved = lines.to_vec();
     moved.push(("leaf", "f", "e", r#"{"type":"leaf","targetId":"d"}"#));
@@ -137,7 +157,12 @@ fn entries_of_pi_are_read_along_their_parents() {
 fn lines_of_other_programs_say_something_too() {
     let lines = [
         ("user", "u", "", r#"{"message":{"role":"user","content":"claude"},"parentUuid":null}"#),
-        ("response_item", "", "", r#"{"payload":{"type":"message","role":"assistant","content":[{"type":"output_text","text":"codex"}]}}"#),
+        (
+            "response_item",
+            "",
+            "",
+            r#"{"payload":{"type":"message","role":"assistant","content":[{"type":"output_text","text":"codex"}]}}"#,
+        ),
         ("event_msg", "", "", r#"{"payload":{"type":"token_count"}}"#),
         ("", "", "", r#"{"role":"system","content":"plain"}"#),
         ("", "", "", r#"{"role":"user","content":7}"#),
@@ -154,7 +179,10 @@ fn what_is_written_is_read_back() {
         ..Message::text_of(Role::Assistant, "text")
     };
     let payload = String::from_utf8(message.to_payload()).unwrap();
-    assert_eq!(payload, r#"{"role":"assistant","content":"text","from":"main/other","reply_to":"k"}"#);
+    assert_eq!(
+        payload,
+        r#"{"role":"assistant","content":"text","from":"main/other","reply_to":"k"}"#
+    );
     assert_eq!(Message::of(&record(1, ("message", "", "", &payload))), Some(message));
 }
 

@@ -68,7 +68,8 @@ impl Events {
 mod tests {
     use super::*;
 
-    const STREAM: &[u8] = b": hello\n\ndata: one\r\n\r\nevent: x\ndata:two\ndata:  lines\n\nid: 7\rdata\r\rdata: cut";
+    const STREAM: &[u8] =
+        b": hello\n\ndata: one\r\n\r\nevent: x\ndata:two\ndata:  lines\n\nid: 7\rdata\r\rdata: cut";
 
     #[test]
     fn events_are_the_same_wherever_they_are_cut() {

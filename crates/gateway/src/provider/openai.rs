@@ -120,7 +120,11 @@ fn told(error: &reqwest::Error) -> String {
     while let Some(next) = source.source() {
         source = next;
     }
-    if std::ptr::addr_eq(source, error) { "the request failed".to_owned() } else { source.to_string() }
+    if std::ptr::addr_eq(source, error) {
+        "the request failed".to_owned()
+    } else {
+        source.to_string()
+    }
 }
 
 async fn refusal(silence: Duration, mut response: reqwest::Response) -> ProviderError {

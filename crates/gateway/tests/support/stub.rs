@@ -121,7 +121,8 @@ pub(crate) fn ok(body: &str) -> Vec<Step> {
 
 pub(crate) fn status(status: &str, body: &str) -> Vec<Step> {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
     vec![Step::Send(format!("{head}{body}").into_bytes())]
 }
 

@@ -1,0 +1,380 @@
+//! The sessions that this gateway holds.
+//!
+//! Whoever needs a session asks the hub each time and keeps no handle over a pause: a session may be
+//! released, lost to another gateway, or taken back meanwhile. Nothing here is locked for longer than
+//! an opening or a release of that one session takes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use session_journal::{
+    AppendOptions, Appended, ErrorKind, NewRecord, Opening, Options, Session, SessionName, Store,
+    Takeover,
+};
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::metrics::{Kind, Metrics};
+use crate::problem::{Problem, Refusal, Result};
+
+/// So many sessions are released at a time.
+const RELEASES: usize = 64;
+/// An append asks so often for a session that is released under it.
+const ATTEMPTS: u32 = 8;
+
+/// How a request wants a session that is not held here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Whether it may be taken from another owner.
+    pub takeover: Takeover,
+    /// Whether to create it where it is not there.
+    pub create: bool,
+}
+
+impl Ask {
+    /// Takes it whoever has it.
+    #[must_use]
+    pub const fn always() -> Self {
+        Self { takeover: Takeover::Always, create: false }
+    }
+}
+
+/// See the module. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    metrics: Metrics,
+    slots: Mutex<HashMap<SessionName, Arc<Slot>>>,
+    file_jobs: Arc<Semaphore>,
+    closing: AtomicBool,
+}
+
+/// Where a session is held. The lock is held while it is opened or released.
+#[derive(Debug, Default)]
+struct Slot {
+    session: Arc<tokio::sync::Mutex<Option<Session>>>,
+    used: Mutex<Option<Instant>>,
+}
+
+impl Hub {
+    /// Opens the store, and holds nothing yet.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open(config: &Config, metrics: Metrics) -> session_journal::Result<Self> {
+        let store = Store::open(&config.store, config.store_options())?;
+        let inner = Inner {
+            store,
+            metrics,
+            slots: Mutex::default(),
+            file_jobs: Arc::new(Semaphore::new(config.limits.file_jobs_max)),
+            closing: AtomicBool::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    // ---- holding ---------------------------------------------------------------------------
+
+    /// The session, held by this gateway from now on.
+    ///
+    /// # Errors
+    /// As opening answers: `held-by`, `needs-repair`, `not-found`, …; `shutting-down`.
+    pub async fn session(&self, name: &SessionName, ask: Ask) -> Result<Session> {
+        let slot = self.slot(name)?;
+        let mut place = Arc::clone(&slot.session).lock_owned().await;
+        slot.touch();
+        if let Some(session) = &*place {
+            return Ok(session.clone());
+        }
+        let (hub, name) = (self.clone(), name.clone());
+        // What was begun is brought to its end although nobody may wait for it any more: a session
+        // that was opened stands in its place.
+        let opened = self.file_job(move |store| {
+            if hub.is_closing() {
+                return Err(shutting_down());
+            }
+            let session = open(store, &name, ask).map_err(|e| Problem::from(e).about(&name))?;
+            hub.tell_of(&name, session.opening());
+            *place = Some(session.clone());
+            Ok(session)
+        });
+        opened.await?
+    }
+
+    /// The session, if this gateway holds it.
+    #[must_use]
+    pub fn held(&self, name: &SessionName) -> Option<Session> {
+        let slot = self.slots().get(name).map(Arc::clone)?;
+        slot.session.try_lock().ok()?.clone()
+    }
+
+    fn slot(&self, name: &SessionName) -> Result<Arc<Slot>> {
+        let mut slots = self.slots();
+        if self.is_closing() {
+            return Err(shutting_down());
+        }
+        Ok(Arc::clone(slots.entry(name.clone()).or_default()))
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<SessionName, Arc<Slot>>> {
+        self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.inner.closing.load(Ordering::SeqCst)
+    }
+
+    /// An opening is counted and traced; the journal itself has it already.
+    fn tell_of(&self, name: &SessionName, opening: &Opening) {
+        let metrics = &self.inner.metrics;
+        let (session, generation, reason) =
+            (name.to_string(), opening.generation.get(), opening.reason.as_str());
+        metrics.claims.get_or_create(&Kind { kind: reason }).inc();
+        tracing::info!(session, generation, reason, "opened");
+        if !opening.report.is_clean() {
+            metrics.repairs.inc();
+            metrics.records_lost.inc_by(opening.report.records_lost());
+            tracing::warn!(session, generation, found = %opening.report, "repaired on opening");
+        }
+    }
+
+    // ---- using -----------------------------------------------------------------------------
+
+    /// Appends records as one batch. A session that was released meanwhile is opened again; one that
+    /// was lost to another owner is taken again only where `ask` says so.
+    ///
+    /// # Errors
+    /// As opening and appending answer. A finished session is given up before the error is returned.
+    pub async fn append(
+        &self,
+        name: &SessionName,
+        mut records: Vec<NewRecord>,
+        options: AppendOptions,
+        ask: Ask,
+    ) -> Result<Vec<Appended>> {
+        let (count, bytes) =
+            (records.len(), records.iter().map(|r| r.payload.len()).sum::<usize>());
+        let started = Instant::now();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let session = self.session(name, ask).await?;
+            let error = match session.append_all(records, options.clone()).await {
+                Ok(appended) => {
+                    self.count_append(&appended, count, bytes, started.elapsed());
+                    return Ok(appended);
+                }
+                Err(rejected) => {
+                    records = rejected.records;
+                    rejected.error
+                }
+            };
+            let again = self.give_up(name, &session, &error, ask).await;
+            if !again || attempt == ATTEMPTS {
+                return Err(Problem::from(error).about(name));
+            }
+        }
+    }
+
+    fn count_append(&self, appended: &[Appended], count: usize, bytes: usize, took: Duration) {
+        let metrics = &self.inner.metrics;
+        metrics.append_seconds.observe(took.as_secs_f64());
+        if appended.iter().all(|one| !one.duplicate) {
+            metrics.records.inc_by(count as u64);
+            metrics.record_bytes.inc_by(bytes as u64);
+        } else {
+            metrics.records.inc_by(appended.iter().filter(|one| !one.duplicate).count() as u64);
+        }
+    }
+
+    /// Lets a session go that its last error finished; true where it may be asked for again at once.
+    async fn give_up(
+        &self,
+        name: &SessionName,
+        session: &Session,
+        error: &session_journal::Error,
+        ask: Ask,
+    ) -> bool {
+        let is_finished = match error.kind() {
+            ErrorKind::Fenced
+            | ErrorKind::Detached
+            | ErrorKind::Shortened
+            | ErrorKind::Poisoned
+            | ErrorKind::Sealed
+            | ErrorKind::Closed => true,
+            // A failed sync finishes it, a key that damage may hide does not.
+            ErrorKind::Unknown | ErrorKind::Io => session.sync().await.is_err(),
+            _ => false,
+        };
+        if is_finished && self.forget(name, session).await {
+            self.tell_of_end(name, error);
+        }
+        match error.kind() {
+            ErrorKind::Closed => true,
+            ErrorKind::Fenced => ask.takeover == Takeover::Always,
+            _ => false,
+        }
+    }
+
+    fn tell_of_end(&self, name: &SessionName, error: &session_journal::Error) {
+        let metrics = &self.inner.metrics;
+        match error.kind() {
+            ErrorKind::Closed => {}
+            ErrorKind::Fenced => {
+                metrics.fences.inc();
+                tracing::warn!(session = %name, error = %error, "fenced");
+            }
+            kind => {
+                metrics.poisonings.get_or_create(&Kind { kind: kind.code() }).inc();
+                tracing::warn!(session = %name, error = %error, "given up");
+            }
+        }
+    }
+
+    /// Whether it was this one that stood in its place.
+    async fn forget(&self, name: &SessionName, session: &Session) -> bool {
+        let Some(slot) = self.slots().get(name).map(Arc::clone) else { return false };
+        let mut place = slot.session.lock().await;
+        let who = |session: &Session| (session.id(), session.generation());
+        let is_it = place.as_ref().is_some_and(|held| who(held) == who(session));
+        if is_it {
+            *place = None;
+        }
+        is_it
+    }
+
+    /// Runs file work on a thread for it; a bounded number at a time. It runs to its end also where
+    /// nobody waits for it any more.
+    ///
+    /// # Errors
+    /// `internal` where it panicked.
+    pub async fn file_job<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> Result<T> {
+        let internal = || Problem::new(Refusal::Internal, "a file job did not come to its end");
+        let permit = Arc::clone(&self.inner.file_jobs).acquire_owned().await;
+        let permit = permit.map_err(|_| internal())?;
+        let store = self.inner.store.clone();
+        let job = tokio::task::spawn_blocking(move || {
+            let done = run(&store);
+            drop(permit);
+            done
+        });
+        job.await.map_err(|_| internal())
+    }
+
+    // ---- releasing -------------------------------------------------------------------------
+
+    /// Releases a session, if this gateway holds it; whether it did.
+    ///
+    /// # Errors
+    /// As [`Session::close`].
+    pub async fn release(&self, name: &SessionName) -> Result<bool> {
+        let Some(slot) = self.slots().get(name).map(Arc::clone) else { return Ok(false) };
+        let mut place = slot.session.lock().await;
+        let Some(session) = place.take() else { return Ok(false) };
+        let closed = session.close().await;
+        tracing::info!(session = %name, "released");
+        match closed {
+            // It was lost before; there is nothing to release.
+            Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Closed) => {
+                Ok(false)
+            }
+            closed => closed.map(|()| true).map_err(|e| Problem::from(e).about(name)),
+        }
+    }
+
+    /// Releases what nobody asked for in this time.
+    pub async fn release_idle(&self, idle: Duration) {
+        let names: Vec<SessionName> = {
+            let mut slots = self.slots();
+            // An empty slot that nobody is at makes room.
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_empty());
+            let is_idle = |slot: &Slot| slot.idle() >= idle;
+            slots.iter().filter(|(_, slot)| is_idle(slot)).map(|(name, _)| name.clone()).collect()
+        };
+        self.release_all_of(names).await;
+    }
+
+    /// Releases everything and opens nothing any more.
+    pub async fn close(&self) {
+        let names: Vec<SessionName> = {
+            let slots = self.slots();
+            self.inner.closing.store(true, Ordering::SeqCst);
+            slots.keys().cloned().collect()
+        };
+        self.release_all_of(names).await;
+    }
+
+    async fn release_all_of(&self, names: Vec<SessionName>) {
+        let release = |name: SessionName| async move {
+            if let Err(problem) = self.release(&name).await {
+                tracing::warn!(session = %name, %problem, "not released");
+            }
+        };
+        futures_util::stream::iter(names).for_each_concurrent(RELEASES, release).await;
+    }
+
+    /// Sets the gauges that are read rather than counted.
+    pub fn measure(&self) {
+        let slots: Vec<Arc<Slot>> = self.slots().values().map(Arc::clone).collect();
+        let held = slots.iter().filter_map(|slot| slot.session.try_lock().ok()?.clone());
+        let depths: Vec<usize> = held.map(|session| session.inbox_depth()).collect();
+        let metrics = &self.inner.metrics;
+        let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        metrics.sessions.set(gauge(depths.len()));
+        metrics.inbox_depth.set(gauge(depths.iter().sum()));
+        metrics.inbox_depth_max.set(gauge(depths.iter().copied().max().unwrap_or(0)));
+        metrics.file_handles.set(gauge(self.inner.store.file_handles()));
+    }
+}
+
+impl Slot {
+    fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn idle(&self) -> Duration {
+        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.map_or(Duration::ZERO, |used| used.elapsed())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.session.try_lock().is_ok_and(|place| place.is_none())
+    }
+}
+
+fn open(store: &Store, name: &SessionName, ask: Ask) -> session_journal::Result<Session> {
+    let options = Options { takeover: ask.takeover, ..store.options().clone() };
+    match store.open_session_with(name, &options) {
+        Err(error) if ask.create && error.kind() == ErrorKind::NotFound => {
+            match store.create_with(name, &options) {
+                // Another creator was faster: open what it made.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    store.open_session_with(name, &options)
+                }
+                created => created,
+            }
+        }
+        opened => opened,
+    }
+}
+
+fn shutting_down() -> Problem {
+    Problem::new(Refusal::ShuttingDown, "the gateway is shutting down")
+}

@@ -1,0 +1,59 @@
+//! What every request can use.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+
+/// What every request can use. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The sessions that this gateway holds.
+    pub hub: Hub,
+    /// Who may do what.
+    pub auth: Auth,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Places for event streams.
+    pub streams: Arc<Semaphore>,
+    /// True once it shuts down.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl AppState {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// See [`session_journal::Store::open`].
+    pub fn new(config: Config, stopping: watch::Receiver<bool>) -> session_journal::Result<Self> {
+        let metrics = Metrics::default();
+        let hub = Hub::open(&config, metrics.clone())?;
+        Ok(Self {
+            auth: Auth::new(&config.tokens),
+            streams: Arc::new(Semaphore::new(config.limits.streams_max)),
+            config: Arc::new(config),
+            hub,
+            metrics,
+            stopping,
+        })
+    }
+
+    /// Waits until the gateway shuts down.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // Whoever could say so is gone: that is the end, too.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether the gateway shuts down.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}

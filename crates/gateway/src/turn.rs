@@ -1,0 +1,538 @@
+//! A turn: a message comes, a model answers, the answer is appended.
+//!
+//! 1. The message is stored, durable, under the turn's key, before any model is called.
+//! 2. The context is read up to that very message. Its record is the *mark*.
+//! 3. The model is called. Nothing is locked and no handle is held meanwhile, however long it takes.
+//! 4. The answer is appended under the condition that nothing but harmless records came since the
+//!    mark, in one batch with the intents to deliver it. What else came is judged by the policy.
+//! 5. It is delivered.
+//!
+//! Whoever drops the future before the fourth step leaves the message and nothing else. A turn that
+//! did not come to its end, for whatever reason, is finished by running it again with its key: what is
+//! stored is not stored again, and an answer that is there is given back.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use session_journal::{
+    AppendOptions, Came, Cause, ErrorKind, Expect, Mark, NewRecord, Reader, Record, SessionName,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::conversation::{CANCELLED, Context, HARMLESS, MESSAGE, Message, Role, Said};
+use crate::failpoint::{Point, pass};
+use crate::hub::{Ask, Hub};
+use crate::json;
+use crate::outbox::{self, Address, Delivery, Intent, Outbox, State, What, durable, read};
+use crate::problem::{Problem, Refusal, Result};
+use crate::provider::{Delta, Finish, Provider, ProviderError, Request};
+
+/// The longest key of a turn in bytes; keys that are made of it are longer.
+pub const KEY_BYTES_MAX: usize = 512;
+/// Most addresses of one answer.
+const DELIVERIES_MAX: usize = 16;
+
+/// What to do where something came while the model was thinking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Append the answer all the same: it stands behind what came.
+    #[default]
+    GoOn,
+    /// Ask the model again with what came in the context, a bounded number of times; then tell.
+    Rerun,
+    /// Append nothing, and tell what came.
+    Tell,
+}
+
+/// What a turn is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TurnRequest {
+    /// Names the turn: the message is stored under it, so the turn can be tried again.
+    pub key: String,
+    /// What is said.
+    pub message: Message,
+    /// The record that the message follows, where it is not the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// What to do about what comes in between.
+    #[serde(default)]
+    pub policy: Policy,
+    /// How often `rerun` asks again.
+    #[serde(default = "reruns")]
+    pub reruns_max: u32,
+    /// Kinds that may come in between, beside the control records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub harmless: Vec<String>,
+    /// Which model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where the answer goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliver: Vec<Address>,
+}
+
+const fn reruns() -> u32 {
+    2
+}
+
+impl TurnRequest {
+    /// A turn that says this.
+    pub fn new(key: impl Into<String>, message: Message) -> Self {
+        Self {
+            key: key.into(),
+            message,
+            parent: None,
+            policy: Policy::default(),
+            reruns_max: reruns(),
+            harmless: Vec::new(),
+            model: None,
+            deliver: Vec::new(),
+        }
+    }
+
+    fn check(&self, outbox: &Outbox) -> Result<()> {
+        check_key(&self.key)?;
+        if self.message.role == Role::Assistant {
+            return Err(Problem::invalid("a turn begins with what somebody else says"));
+        }
+        if self.deliver.len() > DELIVERIES_MAX {
+            return Err(Problem::invalid(format!("more than {DELIVERIES_MAX} addresses")));
+        }
+        self.deliver.iter().try_for_each(|address| outbox.check(address))
+    }
+}
+
+/// A key that a caller may choose.
+///
+/// # Errors
+/// `invalid` where records of the gateway's own could have it.
+pub fn check_key(key: &str) -> Result<()> {
+    let is_own = ["sj.", "delivery/", "spawn/"].iter().any(|own| key.starts_with(own));
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || is_own || key.ends_with(ANSWER) {
+        let what = format!(
+            "a key has 1 to {KEY_BYTES_MAX} bytes, begins not with sj., delivery/ or spawn/, and ends not with {ANSWER}"
+        );
+        return Err(Problem::invalid(what));
+    }
+    Ok(())
+}
+
+const ANSWER: &str = "/answer";
+
+/// The key of the answer to a turn.
+#[must_use]
+pub fn answer_key(key: &str) -> String {
+    format!("{key}{ANSWER}")
+}
+
+fn delivery_key(key: &str, number: usize) -> String {
+    format!("{key}{ANSWER}/{number}")
+}
+
+/// An answer that is stored.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// The key of its record.
+    pub key: String,
+    /// The number of its record.
+    pub seq: u64,
+    /// What it says.
+    pub text: String,
+    /// Which provider gave it.
+    pub provider: String,
+    /// What that one says of it.
+    #[serde(flatten)]
+    pub finish: Finish,
+    /// How often the model was asked again.
+    pub reruns: u32,
+    /// Records that came while the model was thinking, and that it has not seen.
+    #[serde(serialize_with = "came_json")]
+    pub came: Vec<Came>,
+    /// It was there already.
+    pub replayed: bool,
+    /// Where it went.
+    pub deliveries: Vec<Delivery>,
+}
+
+fn came_json<S: serde::Serializer>(came: &[Came], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(came.iter().map(json::came))
+}
+
+/// The payload of an answer's record: a message, and what made it.
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    #[serde(flatten)]
+    message: Message,
+    provider: String,
+    #[serde(flatten)]
+    finish: Finish,
+    #[serde(default)]
+    reruns: u32,
+}
+
+/// What a turn may use, and its bounds.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The sessions.
+    pub hub: Hub,
+    /// Delivers answers.
+    pub outbox: Outbox,
+    /// The largest context in bytes.
+    pub context_bytes_max: usize,
+    /// The largest answer in bytes.
+    pub answer_bytes_max: usize,
+}
+
+/// Hears what a model says while it says it. It is a draft: nothing of it is stored before the turn
+/// has come to its end.
+pub trait Listener: Send + Sync {
+    /// The model begins, or begins anew: what it said before does not count.
+    fn begins(&self) {}
+    /// More text.
+    fn hears(&self, _text: &str) {}
+}
+
+/// Hears nothing.
+impl Listener for () {}
+
+/// A turn and everything that it needs.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// What it may use.
+    pub tools: &'a Tools,
+    /// Who answers.
+    pub provider: &'a dyn Provider,
+    /// Where.
+    pub session: &'a SessionName,
+    /// What is asked.
+    pub request: &'a TurnRequest,
+    /// Whether the session may be taken from another owner to store the message. It is never taken
+    /// again for the answer.
+    pub ask: Ask,
+    /// Hears the draft.
+    pub listener: &'a dyn Listener,
+    /// Cancels the model, and leaves a record that says so.
+    pub cancel: &'a CancellationToken,
+}
+
+impl std::fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn")
+            .field("session", self.session)
+            .field("request", self.request)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a turn begins with.
+struct Accepted {
+    /// The place of the message.
+    mark: Mark,
+    /// The answer, where the turn came to its end before.
+    answer: Option<Answer>,
+}
+
+/// What the model said.
+struct Thought {
+    text: String,
+    finish: Finish,
+    reruns: u32,
+}
+
+impl Turn<'_> {
+    /// Runs the turn.
+    ///
+    /// # Errors
+    /// As opening, appending and reading answer; `conflict` by policy; `provider`; `cancelled`;
+    /// `invalid` where the key was used for another message. An answer that was not stored is in the
+    /// problem's `answer`.
+    pub async fn run(self) -> Result<Answer> {
+        self.request.check(&self.tools.outbox)?;
+        pass(Point::Received);
+        let accepted = self.accept().await?;
+        pass(Point::Stored);
+        let answer = match accepted.answer {
+            Some(answer) => answer,
+            None => self.answer(accepted.mark).await?,
+        };
+        pass(Point::AnswerStored);
+        Ok(Answer { deliveries: self.deliver().await?, ..answer })
+    }
+
+    // ---- the message -----------------------------------------------------------------------
+
+    /// Stores the message, unless it is there.
+    async fn accept(&self) -> Result<Accepted> {
+        let TurnRequest { key, message, parent, .. } = self.request;
+        let mut record = NewRecord::new(message.to_payload()).kind(MESSAGE).key(key);
+        record.parent.clone_from(parent);
+        let Tools { hub, .. } = self.tools;
+        hub.append(self.session, vec![record], durable(), self.ask).await?;
+        let (key, answer) = (key.clone(), answer_key(key));
+        let found = read(hub, self.session, move |reader| {
+            let id = reader.id();
+            Ok((reader.by_key(&key)?.map(|one| (one.mark(id), one)), reader.by_key(&answer)?))
+        });
+        let (stored, answer) = found.await?;
+        let Some((mark, stored)) = stored.filter(|(_, stored)| self.is_its_message(stored)) else {
+            let what = "the key was used for something else; use a new one";
+            return Err(Problem::invalid(what).about(self.session));
+        };
+        tracing::debug!(session = %self.session, seq = stored.sequence.get(), "message stored");
+        let answer = answer.map(|answer| replayed(&answer)).transpose();
+        Ok(Accepted { mark, answer: answer.map_err(|problem| problem.about(self.session))? })
+    }
+
+    fn is_its_message(&self, stored: &Record) -> bool {
+        stored.kind.as_deref() == Some(MESSAGE)
+            && stored.parent == self.request.parent
+            && Message::of(stored).as_ref() == Some(&self.request.message)
+    }
+
+    // ---- the answer ------------------------------------------------------------------------
+
+    async fn answer(&self, mut mark: Mark) -> Result<Answer> {
+        let mut context = self.context_to_message().await?;
+        let mut reruns = 0;
+        loop {
+            pass(Point::ContextRead);
+            let (text, finish) = self.think(context).await?;
+            pass(Point::Answered);
+            let said = Thought { text, finish, reruns };
+            let conflict = match self.store(&said, self.unless_came(mark)).await {
+                Err(problem) if problem.kind() == Some(ErrorKind::Conflict) => problem,
+                stored => return stored.map_err(|problem| with_text(problem, &said)),
+            };
+            match self.policy() {
+                Policy::GoOn => return self.go_on(&said, &conflict).await,
+                Policy::Rerun if reruns < self.request.reruns_max => {
+                    reruns += 1;
+                    (mark, context) = self.context_to_end().await?;
+                }
+                Policy::Rerun | Policy::Tell => return Err(with_text(conflict, &said)),
+            }
+        }
+    }
+
+    /// On a branch of its own nothing that came changes the context.
+    fn policy(&self) -> Policy {
+        match self.request.policy {
+            Policy::Rerun if self.request.parent.is_some() => Policy::GoOn,
+            policy => policy,
+        }
+    }
+
+    /// What was said up to the message.
+    async fn context_to_message(&self) -> Result<Arc<[Message]>> {
+        let (key, limit) = (self.request.key.clone(), self.tools.context_bytes_max);
+        let said = read(&self.tools.hub, self.session, move |reader| {
+            walk(reader, Context::at_key(&key), limit)
+        });
+        self.messages(said.await?)
+    }
+
+    /// What was said up to now, with the message to be answered at its end.
+    async fn context_to_end(&self) -> Result<(Mark, Arc<[Message]>)> {
+        let limit = self.tools.context_bytes_max;
+        let read = read(&self.tools.hub, self.session, move |reader| {
+            Ok((reader.mark(), walk(reader, Context::at_end(), limit)?))
+        });
+        let (mark, said) = read.await?;
+        let key = Some(self.request.key.as_str());
+        let said = said.map(|mut said| {
+            if let Some(at) = said.iter().position(|one| one.key.as_deref() == key) {
+                said[at..].rotate_left(1);
+            }
+            said
+        });
+        Ok((mark, self.messages(said)?))
+    }
+
+    fn messages(&self, said: Option<Vec<Said>>) -> Result<Arc<[Message]>> {
+        let limit = self.tools.context_bytes_max;
+        let too_large = || {
+            let what = format!("the context is above {limit} bytes; compact the session");
+            Problem::new(Refusal::TooLarge, what).about(self.session).with("limit", limit)
+        };
+        Ok(said.ok_or_else(too_large)?.into_iter().map(|said| said.message).collect())
+    }
+
+    /// Calls the model. Dropping this cancels it.
+    async fn think(&self, context: Arc<[Message]>) -> Result<(String, Finish)> {
+        let TurnRequest { key, model, .. } = self.request;
+        let request = Request { turn: key.clone(), context, model: model.clone() };
+        self.listener.begins();
+        let listening = self.listen(request);
+        let listened = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => None,
+            listened = listening => Some(listened),
+        };
+        match listened {
+            Some(listened) => listened.map_err(|error| self.no_answer(&error)),
+            None => Err(self.cancelled().await),
+        }
+    }
+
+    async fn listen(&self, request: Request) -> Result<(String, Finish), ProviderError> {
+        let mut deltas = self.provider.complete(request);
+        let (limit, mut text) = (self.tools.answer_bytes_max, String::new());
+        pass(Point::Answering);
+        while let Some(delta) = deltas.next().await {
+            match delta? {
+                Delta::Text(more) if text.len() + more.len() > limit => {
+                    return Err(ProviderError::TooLong { limit });
+                }
+                Delta::Text(more) => {
+                    self.listener.hears(&more);
+                    text.push_str(&more);
+                }
+                Delta::End(finish) => return Ok((text, finish)),
+            }
+        }
+        Err(ProviderError::Cut("it ended before its end".to_owned()))
+    }
+
+    fn no_answer(&self, error: &ProviderError) -> Problem {
+        let provider = self.provider.name();
+        tracing::warn!(session = %self.session, provider, %error, "no answer");
+        Problem::new(Refusal::Provider, error.to_string())
+            .about(self.session)
+            .with("provider", provider)
+            .with("may_pass", error.may_pass())
+    }
+
+    /// Leaves a record of it; where even that is not possible, the session is as it was.
+    async fn cancelled(&self) -> Problem {
+        let payload = serde_json::json!({ "turn": self.request.key }).to_string();
+        let record = NewRecord::new(payload).kind(CANCELLED);
+        let recorded =
+            self.tools.hub.append(self.session, vec![record], durable(), Ask::default()).await;
+        if let Err(problem) = recorded {
+            tracing::info!(session = %self.session, %problem, "a cancelled turn left no record");
+        }
+        Problem::new(Refusal::Cancelled, "the turn was cancelled").about(self.session)
+    }
+
+    // ---- storing it ------------------------------------------------------------------------
+
+    fn unless_came(&self, mark: Mark) -> Expect {
+        let own = HARMLESS.into_iter().map(str::to_owned);
+        Expect::OnlyKindsSince(mark, own.chain(self.request.harmless.iter().cloned()).collect())
+    }
+
+    async fn store(&self, said: &Thought, expect: Expect) -> Result<Answer> {
+        let TurnRequest { key, parent, deliver, .. } = self.request;
+        let provider = self.provider.name().to_owned();
+        let message = Message {
+            reply_to: Some(key.clone()),
+            ..Message::text_of(Role::Assistant, &said.text)
+        };
+        let (finish, reruns) = (said.finish.clone(), said.reruns);
+        let payload = Payload { message, provider: provider.clone(), finish, reruns };
+        let answer = NewRecord::new(serde_json::to_vec(&payload).unwrap_or_default());
+        let mut answer = answer.kind(MESSAGE).key(answer_key(key));
+        answer.parent = parent.as_ref().map(|_| key.clone());
+        let options = AppendOptions { expect, ..durable() };
+        let records = [answer].into_iter().chain(self.intents(deliver)).collect();
+        let stored = self.tools.hub.append(self.session, records, options, Ask::default()).await?;
+        Ok(Answer {
+            key: answer_key(key),
+            seq: stored[0].sequence.get(),
+            text: said.text.clone(),
+            provider,
+            finish: payload.finish,
+            reruns,
+            came: Vec::new(),
+            replayed: stored[0].duplicate,
+            deliveries: Vec::new(),
+        })
+    }
+
+    /// One batch with the answer: it is never there without them.
+    fn intents(&self, deliver: &[Address]) -> Vec<NewRecord> {
+        let mut records = Vec::new();
+        for (number, address) in deliver.iter().enumerate() {
+            let what = What::Of(answer_key(&self.request.key));
+            let intent = Intent { address: address.clone(), what };
+            let of_one = outbox::intent_records(&delivery_key(&self.request.key, number), &intent);
+            // The first of them says only that there are deliveries.
+            records.extend(of_one.into_iter().skip(usize::from(number > 0)));
+        }
+        records
+    }
+
+    async fn go_on(&self, said: &Thought, conflict: &Problem) -> Result<Answer> {
+        let stored = self.store(said, Expect::Anything).await;
+        let came = match conflict.engine().map(session_journal::Error::cause) {
+            Some(Cause::Conflict { came, .. }) => came.clone(),
+            _ => Vec::new(),
+        };
+        stored.map(|answer| Answer { came, ..answer }).map_err(|problem| with_text(problem, said))
+    }
+
+    // ---- delivering it ---------------------------------------------------------------------
+
+    /// Delivers what the stored intents say, which are those of the turn's first success.
+    async fn deliver(&self) -> Result<Vec<Delivery>> {
+        let key = self.request.key.clone();
+        let intents = read(&self.tools.hub, self.session, move |reader| {
+            let numbers = (0..DELIVERIES_MAX).map(|number| delivery_key(&key, number));
+            let intents = numbers.map(|key| Ok((outbox::intent_at(reader, &key)?, key)));
+            let there = intents.take_while(|intent| !matches!(intent, Ok((None, _))));
+            there.collect::<session_journal::Result<Vec<_>>>()
+        });
+        let mut deliveries = Vec::new();
+        for (intent, key) in intents.await? {
+            let Some(Intent { address, .. }) = intent else { continue };
+            let delivered = self.tools.outbox.deliver(self.session, &key).await;
+            // The answer is stored, and whoever has the session now delivers it.
+            deliveries.push(delivered.unwrap_or_else(|problem| {
+                let why = problem.code().to_owned();
+                Delivery { key, address, state: State::Pending { why } }
+            }));
+        }
+        Ok(deliveries)
+    }
+}
+
+/// The context; `None` where it is too large.
+fn walk(
+    reader: &Reader,
+    mut context: Context,
+    limit: usize,
+) -> session_journal::Result<Option<Vec<Said>>> {
+    for record in reader.backwards() {
+        if !context.feed(&record?) {
+            break;
+        }
+        if context.bytes() > limit {
+            return Ok(None);
+        }
+    }
+    Ok((context.bytes() <= limit).then(|| context.into_said()))
+}
+
+/// What the model said goes back to who asked, for it is stored nowhere.
+fn with_text(problem: Problem, said: &Thought) -> Problem {
+    problem.with("answer", said.text.clone())
+}
+
+fn replayed(record: &Record) -> Result<Answer> {
+    let payload: Payload = serde_json::from_slice(&record.payload)
+        .map_err(|_| Problem::invalid("the key of the answer was used for something else"))?;
+    Ok(Answer {
+        key: record.key.clone().unwrap_or_default(),
+        seq: record.sequence.get(),
+        text: payload.message.text(),
+        provider: payload.provider,
+        finish: payload.finish,
+        reruns: payload.reruns,
+        came: Vec::new(),
+        replayed: true,
+        deliveries: Vec::new(),
+    })
+}
