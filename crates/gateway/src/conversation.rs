@@ -29,8 +29,9 @@ pub const DELIVERY_INTENT: &str = "delivery.intent";
 /// It was delivered, or refused for good.
 pub const DELIVERY_DONE: &str = "delivery.done";
 
-/// Kinds that say nothing: they may come while a turn thinks.
-pub const HARMLESS: [&str; 8] = [
+/// Kinds that say nothing new: they may come while a turn thinks.
+pub const HARMLESS: [&str; 9] = [
+    COMPACTION,
     HEARTBEAT,
     CANCELLED,
     SPAWN,

@@ -1,5 +1,6 @@
 //! A gateway on session journals: sessions, records and events over HTTP.
 
+pub mod agents;
 pub mod api;
 mod auth;
 pub mod config;
@@ -11,6 +12,7 @@ mod metrics;
 pub mod outbox;
 mod problem;
 pub mod provider;
+pub mod running;
 mod state;
 pub mod turn;
 

@@ -405,7 +405,7 @@ fn done_key(key: &str) -> String {
     format!("delivery/done/{key}")
 }
 
-fn outgoing_key(journal: JournalId, key: &str) -> String {
+pub(crate) fn outgoing_key(journal: JournalId, key: &str) -> String {
     format!("{journal}/{key}")
 }
 

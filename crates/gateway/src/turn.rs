@@ -500,7 +500,7 @@ impl Turn<'_> {
 }
 
 /// The context; `None` where it is too large.
-fn walk(
+pub(crate) fn walk(
     reader: &Reader,
     mut context: Context,
     limit: usize,

@@ -15,6 +15,7 @@ use stub::{PATIENCE, Step, Stub, completion, said, status, streaming};
 
 fn provider(url: &str, silence_max: Duration) -> OpenAi {
     let options = OpenAiOptions {
+        name: "local".to_owned(),
         base_url: format!("{url}/v1/"),
         model: "small".to_owned(),
         api_key: Some("secret-key".to_owned()),
@@ -186,6 +187,7 @@ async fn a_server_that_is_not_there_is_told_without_its_address() {
 fn only_plain_http_is_spoken() {
     for base_url in ["https://127.0.0.1/v1", "nowhere", "file:///x"] {
         let options = OpenAiOptions {
+            name: String::new(),
             base_url: base_url.to_owned(),
             model: String::new(),
             api_key: None,

@@ -18,6 +18,8 @@ const MESSAGE_BYTES_MAX: usize = 500;
 /// Where the server is, and how long it may be silent.
 #[derive(Clone, Debug)]
 pub struct OpenAiOptions {
+    /// What it is called here.
+    pub name: String,
     /// Such as `http://127.0.0.1:8080/v1`.
     pub base_url: String,
     /// Which model, unless a turn names one.
@@ -39,6 +41,7 @@ pub struct OpenAi {
 impl std::fmt::Debug for OpenAi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenAi")
+            .field("name", &self.options.name)
             .field("base_url", &self.options.base_url)
             .field("model", &self.options.model)
             .finish_non_exhaustive()
@@ -84,8 +87,8 @@ impl OpenAi {
 }
 
 impl Provider for OpenAi {
-    fn name(&self) -> &'static str {
-        "openai"
+    fn name(&self) -> &str {
+        &self.options.name
     }
 
     fn complete(&self, request: Request) -> Deltas {

@@ -26,6 +26,7 @@ use super::{Delta, Deltas, Finish, Provider, ProviderError, Request};
 /// Answers from a file.
 #[derive(Clone, Debug)]
 pub struct Script {
+    name: String,
     answers: Arc<[Answer]>,
     seed: u64,
     compression: f64,
@@ -94,7 +95,13 @@ impl Script {
                 return invalid(format!("answer {number} has its longest delay first"));
             }
         }
-        Ok(Self { answers: file.answers.into(), seed, compression })
+        Ok(Self { name: "script".to_owned(), answers: file.answers.into(), seed, compression })
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
     }
 
     /// The answer to a message, and how long it takes, compressed.
@@ -114,8 +121,8 @@ impl Script {
 }
 
 impl Provider for Script {
-    fn name(&self) -> &'static str {
-        "script"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn complete(&self, request: Request) -> Deltas {
