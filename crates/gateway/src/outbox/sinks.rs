@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use session_journal::{NewRecord, SessionName};
 
 use super::{Outgoing, durable, locked};
+use crate::conversation::{Message, Role};
 use crate::hub::{Ask, Hub};
 use crate::problem::Problem;
 
@@ -144,8 +145,10 @@ impl SessionSink {
 
     async fn append(&self, outgoing: Outgoing) -> Result<(), SinkError> {
         let name = parse(&outgoing.to)?;
-        let record =
-            NewRecord::new(outgoing.message.to_payload()).kind(self.kind).key(outgoing.key);
+        // Whatever it was there, here it is said by somebody else.
+        let from = Some(outgoing.from.to_string());
+        let message = Message { role: Role::User, from, reply_to: None, ..outgoing.message };
+        let record = NewRecord::new(message.to_payload()).kind(self.kind).key(outgoing.key);
         let appended = self.hub.append(&name, vec![record], durable(), Ask::default()).await;
         appended.map(|_| ()).map_err(|problem| refused(&problem))
     }
