@@ -3,15 +3,25 @@
 pub mod api;
 mod auth;
 pub mod config;
+mod feed;
 mod hub;
 pub mod json;
+mod layers;
+mod listing;
 mod metrics;
+mod openapi;
+mod patience;
 mod problem;
+mod server;
 mod state;
 
 pub use auth::{Auth, Visitor};
 pub use config::Config;
+pub use feed::Feeds;
 pub use hub::{Ask, Hub};
+pub use listing::{Listing, Order, Page, Wanted};
 pub use metrics::Metrics;
+pub use openapi::document;
 pub use problem::{Problem, Refusal, Result};
+pub use server::{Gateway, ServeError, Stopper};
 pub use state::AppState;
