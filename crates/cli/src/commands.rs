@@ -11,9 +11,11 @@ mod import;
 mod info;
 mod ls;
 mod repair;
+mod serve;
 mod tail;
 mod verify;
 
+pub(crate) use self::serve::LogFormat;
 use clap::Subcommand;
 
 use crate::context::Context;
@@ -34,7 +36,18 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Claim(claim::Args),
     Repair(repair::Args),
+    Serve(serve::Args),
     Completions(completions::Args),
+}
+
+impl Command {
+    /// How events are to be written, where the command is one that tells of its own accord.
+    pub(crate) fn log_format(&self) -> Option<LogFormat> {
+        match self {
+            Self::Serve(args) => Some(args.log),
+            _ => None,
+        }
+    }
 }
 
 /// Runs a command.
@@ -52,6 +65,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         Command::Verify(args) => verify::run(&args, context),
         Command::Claim(args) => claim::run(&args, context),
         Command::Repair(args) => repair::run(&args, context),
+        Command::Serve(args) => serve::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }

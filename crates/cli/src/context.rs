@@ -20,6 +20,7 @@ pub(crate) struct Context {
     /// Whether to stop.
     pub(crate) stop: Stop,
     folder: Option<PathBuf>,
+    named: Option<PathBuf>,
     quiet: bool,
 }
 
@@ -27,7 +28,8 @@ impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let stop = Stop::install()?;
         let output = Output::new(stop.clone(), global.color)?;
-        Ok(Self { json: global.json, output, stop, folder: global.store(), quiet: global.quiet })
+        let (folder, named) = (global.store(), global.named_store());
+        Ok(Self { json: global.json, output, stop, folder, named, quiet: global.quiet })
     }
 
     /// The folder of the store; it may not be there yet.
@@ -38,6 +40,11 @@ impl Context {
                  name one with --store",
             )
         })
+    }
+
+    /// The folder that a flag or the environment names.
+    pub(crate) fn named_folder(&self) -> Option<&Path> {
+        self.named.as_deref()
     }
 
     /// Whether anything says where the store is. What names a file needs none.

@@ -22,14 +22,14 @@ use session_journal::NewRecord;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Cli;
-use crate::commands::Command;
+use crate::commands::{Command, LogFormat};
 use crate::context::Context;
 
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(cli.global.verbose);
+    log(&cli);
     let done = Context::new(&cli.global).and_then(|mut context| {
         let exit = commands::run(cli.command, &mut context)?;
         context.output.flush()?;
@@ -60,13 +60,18 @@ pub fn records_of(
     }
 }
 
-/// Events of the engine go to standard error, as many as were asked for.
-fn log(verbose: u8) {
-    let level = match verbose {
+/// Events go to standard error, as many as were asked for. A gateway tells more of its own accord.
+fn log(cli: &Cli) {
+    let serving = cli.command.log_format();
+    let level = match cli.global.verbose + u8::from(serving.is_some() && !cli.global.quiet) {
         0 => LevelFilter::OFF,
         1 => LevelFilter::INFO,
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+    let format = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    match serving {
+        Some(LogFormat::Json) => format.json().init(),
+        _ => format.init(),
+    }
 }

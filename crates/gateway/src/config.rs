@@ -23,7 +23,7 @@ pub(crate) const VARIABLE_PREFIX: &str = "SESSION_JOURNAL_GATEWAY_";
 pub struct Config {
     /// Address and port. Default: `127.0.0.1:7420`. Off loopback there must be tokens.
     pub listen: SocketAddr,
-    /// Folder of the journals. Default: `sessions`.
+    /// Folder of the journals. There is no default here; `sjournal serve` has one.
     pub store: PathBuf,
     /// What this gateway says of itself in the journals that it holds, so that the others can tell
     /// where a session is; a URL is best. Default: `http://` and the address that it listens on.
@@ -153,7 +153,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7420)),
-            store: PathBuf::from("sessions"),
+            store: PathBuf::new(),
             label: String::new(),
             auto_repair: true,
             durability: When::default(),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use session_journal::{
-    AppendOptions, Appended, ErrorKind, NewRecord, Opening, Options, Session, SessionName, Store,
-    Takeover,
+    AppendOptions, Appended, ErrorKind, LocalHost, NewRecord, Opening, Options, Reader, Session,
+    SessionName, Store, Takeover,
 };
 use tokio::sync::Semaphore;
 
@@ -64,6 +64,8 @@ struct Slot {
     used: Mutex<Option<Instant>>,
 }
 
+type Place = tokio::sync::OwnedMutexGuard<Option<Session>>;
+
 impl Hub {
     /// Opens the store, and holds nothing yet.
     ///
@@ -94,20 +96,92 @@ impl Hub {
     /// # Errors
     /// As opening answers: `held-by`, `needs-repair`, `not-found`, …; `shutting-down`.
     pub async fn session(&self, name: &SessionName, ask: Ask) -> Result<Session> {
-        let slot = self.slot(name)?;
-        let mut place = Arc::clone(&slot.session).lock_owned().await;
-        slot.touch();
+        let (slot, place) = self.place(name).await?;
         if let Some(session) = &*place {
             return Ok(session.clone());
         }
+        drop(slot);
+        self.start(name, place, move |store, name| open(store, name, ask)).await
+    }
+
+    /// Creates a session, and holds it.
+    ///
+    /// # Errors
+    /// `already-exists`; as creating answers.
+    pub async fn create(&self, name: &SessionName) -> Result<Session> {
+        let (slot, place) = self.place(name).await?;
+        drop(slot);
+        self.start(name, place, Store::create_blocking).await
+    }
+
+    /// Holds a session, taking it anew where another owner took it meanwhile and `ask` says so.
+    ///
+    /// # Errors
+    /// As [`session`](Self::session); `fenced` where another owner took it and `ask` does not.
+    pub async fn claim(&self, name: &SessionName, ask: Ask) -> Result<Session> {
+        for _ in 1..ATTEMPTS {
+            let session = self.session(name, ask).await?;
+            // A fenced owner learns it when it writes. Nothing is to be written here: looks instead.
+            let path = session.path().to_owned();
+            let info = self.file_job(move |_| session_journal::info(path, &LocalHost)).await?;
+            let info = info.map_err(|e| Problem::from(e).about(name))?;
+            if info.generation == session.generation() && info.id == session.id() {
+                return Ok(session);
+            }
+            if self.forget(name, &session).await {
+                self.inner.metrics.fences.inc();
+                tracing::warn!(session = %name, generation = info.generation.get(), "fenced");
+            }
+        }
+        self.session(name, ask).await
+    }
+
+    /// Deletes a session: takes it as `ask` says, seals it, removes its name.
+    ///
+    /// # Errors
+    /// As opening and deleting answer.
+    pub async fn delete(&self, name: &SessionName, ask: Ask) -> Result<()> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let session = self.session(name, ask).await?;
+            let Err(error) = session.clone().delete().await else {
+                self.forget(name, &session).await;
+                tracing::info!(session = %name, "deleted");
+                return Ok(());
+            };
+            let again = self.give_up(name, &session, &error, ask).await;
+            if !again || attempt == ATTEMPTS {
+                return Err(Problem::from(error).about(name));
+            }
+        }
+    }
+
+    /// The place of a session, for whoever opens or releases it.
+    async fn place(&self, name: &SessionName) -> Result<(Arc<Slot>, Place)> {
+        let slot = self.slot(name)?;
+        let place = Arc::clone(&slot.session).lock_owned().await;
+        slot.touch();
+        Ok((slot, place))
+    }
+
+    /// Puts what is opened into its place. It is brought to its end although nobody may wait for it
+    /// any more: a session that was opened is held.
+    async fn start(
+        &self,
+        name: &SessionName,
+        mut place: Place,
+        open: impl FnOnce(&Store, &SessionName) -> session_journal::Result<Session> + Send + 'static,
+    ) -> Result<Session> {
         let (hub, name) = (self.clone(), name.clone());
-        // What was begun is brought to its end although nobody may wait for it any more: a session
-        // that was opened stands in its place.
         let opened = self.file_job(move |store| {
             if hub.is_closing() {
                 return Err(shutting_down());
             }
-            let session = open(store, &name, ask).map_err(|e| Problem::from(e).about(&name))?;
+            let opened = must_be_its(store, &name).and_then(|()| {
+                open(store, &name).map_err(|error| Problem::from(error).about(&name))
+            });
+            let session = opened?;
             hub.tell_of(&name, session.opening());
             *place = Some(session.clone());
             Ok(session)
@@ -257,6 +331,23 @@ impl Hub {
         is_it
     }
 
+    /// Runs file work with a reader of the session.
+    ///
+    /// # Errors
+    /// As reading answers: `not-found`, `unsupported-format`, …
+    pub async fn read<T: Send + 'static>(
+        &self,
+        name: &SessionName,
+        run: impl FnOnce(Reader) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let of = name.clone();
+        let done = self.file_job(move |store| {
+            must_be_its(store, &of)?;
+            run(store.reader(&of).map_err(Problem::from)?)
+        });
+        done.await?.map_err(|problem| problem.about(name))
+    }
+
     /// Runs file work on a thread for it; a bounded number at a time. It runs to its end also where
     /// nobody waits for it any more.
     ///
@@ -373,6 +464,19 @@ fn open(store: &Store, name: &SessionName, ask: Ask) -> session_journal::Result<
         }
         opened => opened,
     }
+}
+
+/// A name that is too long to stand in a file's name is cut there and hashed: the file says whose it is.
+fn must_be_its(store: &Store, name: &SessionName) -> Result<()> {
+    let tells = SessionName::from_relative_path(&name.relative_path()).is_some();
+    if tells || !store.exists(name) {
+        return Ok(());
+    }
+    let reader = store.reader(name).map_err(|error| Problem::from(error).about(name))?;
+    if reader.name() == name {
+        return Ok(());
+    }
+    Err(Problem::new(Refusal::Invalid, "another session has the file of this name").about(name))
 }
 
 fn shutting_down() -> Problem {

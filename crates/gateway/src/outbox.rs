@@ -415,12 +415,15 @@ pub(crate) fn intent_at(reader: &Reader, key: &str) -> session_journal::Result<O
     Ok(record.as_ref().and_then(intent_of))
 }
 
+/// Not of a record that a caller appended under such a key: callers' kinds are others.
 fn intent_of(record: &Record) -> Option<Intent> {
-    serde_json::from_slice(&record.payload).ok()
+    let is_one = record.kind.as_deref() == Some(DELIVERY_INTENT);
+    is_one.then(|| serde_json::from_slice(&record.payload).ok())?
 }
 
 fn done_at(reader: &Reader, key: &str) -> session_journal::Result<Option<Done>> {
     let record = reader.by_key(&done_key(key))?;
+    let record = record.filter(|record| record.kind.as_deref() == Some(DELIVERY_DONE));
     Ok(record.map(|record| serde_json::from_slice(&record.payload).unwrap_or(Done::Delivered)))
 }
 

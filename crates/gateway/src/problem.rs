@@ -265,6 +265,58 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Every refusal.
+const REFUSALS: [Refusal; 14] = [
+    Refusal::Unauthorized,
+    Refusal::Forbidden,
+    Refusal::NoRoute,
+    Refusal::MethodNotAllowed,
+    Refusal::UnsupportedMediaType,
+    Refusal::Timeout,
+    Refusal::Busy,
+    Refusal::ShuttingDown,
+    Refusal::Invalid,
+    Refusal::TooLarge,
+    Refusal::Internal,
+    Refusal::NotFound,
+    Refusal::Provider,
+    Refusal::Cancelled,
+];
+
+/// Every kind of error of the engine.
+const KINDS: [ErrorKind; 22] = [
+    ErrorKind::Fenced,
+    ErrorKind::HeldBy,
+    ErrorKind::Conflict,
+    ErrorKind::Corrupt,
+    ErrorKind::NeedsRepair,
+    ErrorKind::NoSpace,
+    ErrorKind::UnsupportedFilesystem,
+    ErrorKind::UnsupportedFormat,
+    ErrorKind::NotAJournal,
+    ErrorKind::NotFound,
+    ErrorKind::TooLarge,
+    ErrorKind::Poisoned,
+    ErrorKind::Detached,
+    ErrorKind::Shortened,
+    ErrorKind::Sealed,
+    ErrorKind::Unknown,
+    ErrorKind::Diverged,
+    ErrorKind::Io,
+    ErrorKind::AlreadyExists,
+    ErrorKind::Closed,
+    ErrorKind::Invalid,
+    ErrorKind::Busy,
+];
+
+/// The status that problems with this code are answered with.
+pub(crate) fn status_of(code: &str) -> u16 {
+    let refusal = REFUSALS.iter().find(|refusal| refusal.code() == code);
+    let kind = KINDS.iter().find(|kind| kind.code() == code);
+    let found = refusal.map(|refusal| refusal.status()).or(kind.map(|kind| status(*kind)));
+    found.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).as_u16()
+}
+
 /// The code as words.
 fn title(code: &str) -> String {
     code.replace('-', " ")

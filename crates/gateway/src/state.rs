@@ -6,8 +6,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::feed::Feeds;
 use crate::hub::Hub;
+use crate::listing::Listing;
 use crate::metrics::Metrics;
+use crate::running::Turns;
+use crate::server::ServeError;
 
 /// What every request can use. Clones share everything.
 #[derive(Clone, Debug)]
@@ -16,12 +20,18 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// The sessions that this gateway holds.
     pub hub: Hub,
+    /// What comes in sessions that somebody follows.
+    pub feeds: Feeds,
+    /// All sessions of the store.
+    pub listing: Listing,
+    /// The turns that run, and what they may use.
+    pub turns: Turns,
     /// Who may do what.
     pub auth: Auth,
     /// What is counted.
     pub metrics: Metrics,
     /// Places for event streams.
-    pub streams: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
     /// True once it shuts down.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -30,15 +40,21 @@ impl AppState {
     /// Opens the store.
     ///
     /// # Errors
-    /// See [`session_journal::Store::open`].
-    pub fn new(config: Config, stopping: watch::Receiver<bool>) -> session_journal::Result<Self> {
+    /// What refuses: the store, or the system.
+    pub(crate) fn new(config: Config, stopping: watch::Receiver<bool>) -> Result<Self, ServeError> {
         let metrics = Metrics::default();
         let hub = Hub::open(&config, metrics.clone())?;
+        let turns = config.build_turns(&hub);
+        let turns = turns.map_err(|error| ServeError::Config(error.to_string()))?;
+        let no_thread = |source| ServeError::Io { what: "start a thread".to_owned(), source };
         Ok(Self {
+            feeds: Feeds::new(hub.clone()).map_err(no_thread)?,
+            listing: Listing::new(hub.clone()),
             auth: Auth::new(&config.tokens),
             streams: Arc::new(Semaphore::new(config.limits.streams_max)),
             config: Arc::new(config),
             hub,
+            turns,
             metrics,
             stopping,
         })

@@ -1,6 +1,6 @@
 //! What agents do beside answering: sending, children, compaction, and turns that run by themselves.
 
-mod support;
+mod stage;
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use session_journal_gateway::outbox::State;
 use session_journal_gateway::provider::{Deltas, Echo, Provider, Request};
 use session_journal_gateway::{Ask, Problem};
 use session_journal_import::{Attributes, Relation};
-use support::bench::{Bench, Gateway, led, name, turn};
+use stage::bench::{Bench, Gateway, led, name, turn};
 
 async fn scene(sessions: &[&str]) -> (Bench, Gateway, Vec<SessionName>) {
     let bench = Bench::new();

@@ -1,7 +1,7 @@
 //! Persist before deliver: nobody gets text that no record holds, nobody gets it twice, and what was
 //! left open is delivered later.
 
-mod support;
+mod stage;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,8 +17,8 @@ use session_journal_gateway::outbox::{
 };
 use session_journal_gateway::provider::Echo;
 use session_journal_gateway::turn::TurnRequest;
-use support::bench::{Bench, Gateway, name, turn, user};
-use support::stub::{PATIENCE, Step, Stub, ok, status};
+use stage::bench::{Bench, Gateway, name, turn, user};
+use stage::stub::{PATIENCE, Step, Stub, ok, status};
 
 fn to(sink: &str, to: &str) -> Address {
     Address { sink: sink.to_owned(), to: to.to_owned() }

@@ -1,7 +1,7 @@
 //! The OpenAI-compatible provider against a stub server: whatever the server does, the answer is
 //! whole or there is a typed error.
 
-mod support;
+mod stage;
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use session_journal_gateway::conversation::{Message, Role};
 use session_journal_gateway::provider::{
     Delta, Finish, OpenAi, OpenAiOptions, Provider, ProviderError, Request,
 };
-use support::stub::{PATIENCE, Step, Stub, completion, said, status, streaming};
+use stage::stub::{PATIENCE, Step, Stub, completion, said, status, streaming};
 
 fn provider(url: &str, silence_max: Duration) -> OpenAi {
     let options = OpenAiOptions {

@@ -1,14 +1,14 @@
 //! Turns, step by step, with a model that the test leads: what came in between, who took the session,
 //! who went away.
 
-mod support;
+mod stage;
 
 use session_journal::{NewRecord, SessionName};
 use session_journal_gateway::conversation::{HARMLESS, Message, Role};
 use session_journal_gateway::provider::{Echo, ProviderError};
 use session_journal_gateway::turn::{Policy, TurnRequest, answer_key};
 use session_journal_gateway::{Ask, Problem};
-use support::bench::{Asked, Bench, Gateway, Led, Questions, led, name, turn};
+use stage::bench::{Asked, Bench, Gateway, Led, Questions, led, name, turn};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

@@ -7,11 +7,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use session_journal::SessionName;
+use session_journal::{SessionName, Takeover};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Limits;
+use crate::hub::Ask;
 use crate::problem::{Problem, Refusal, Result};
 use crate::state::AppState;
 
@@ -26,6 +28,45 @@ pub struct Query<T>(pub T);
 /// The body, from JSON.
 #[derive(Clone, Debug)]
 pub struct Body<T>(pub T);
+
+/// Whether a session may be taken from another owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TakeoverArg {
+    /// Whoever has it.
+    Always,
+    /// Only if its owner is provably gone.
+    #[default]
+    IfGone,
+    /// Only if it was released.
+    Never,
+}
+
+impl From<TakeoverArg> for Takeover {
+    fn from(arg: TakeoverArg) -> Self {
+        match arg {
+            TakeoverArg::Always => Self::Always,
+            TakeoverArg::IfGone => Self::IfGone,
+            TakeoverArg::Never => Self::Never,
+        }
+    }
+}
+
+/// A query that says nothing else.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TakeoverQuery {
+    /// Whether the session may be taken from another owner.
+    pub takeover: TakeoverArg,
+}
+
+impl TakeoverQuery {
+    /// How to ask for the session.
+    #[must_use]
+    pub fn ask(self) -> Ask {
+        Ask { takeover: self.takeover.into(), create: false }
+    }
+}
 
 /// The name of a session as it stands in a path or body.
 ///

@@ -2,8 +2,11 @@
 //! document are all made of the same list, so none of them can forget one.
 
 mod access;
+mod events;
 mod extract;
 mod operations;
+mod records;
+mod sessions;
 
 use axum::Router;
 use axum::http::Method;
@@ -12,7 +15,7 @@ use axum::routing::MethodRouter;
 use crate::config::Scope;
 use crate::state::AppState;
 
-pub use extract::{Body, Name, Query};
+pub use extract::{Body, Name, Query, TakeoverArg, TakeoverQuery};
 
 /// A route: one method of one path.
 #[derive(Clone, Debug)]
@@ -69,7 +72,11 @@ impl Operation {
 /// All routes.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    operations::routes()
+    let mut routes = operations::routes();
+    routes.extend(sessions::routes());
+    routes.extend(records::routes());
+    routes.extend(events::routes());
+    routes
 }
 
 /// The router of all routes, access checks included.

@@ -1,5 +1,7 @@
 //! Routes for whoever runs the gateway.
 
+use std::sync::OnceLock;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, header};
@@ -7,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::api::{Operation, Route};
+use crate::api::{self, Operation, Route};
 use crate::config::Scope;
 use crate::problem::{Problem, Refusal, Result};
 use crate::state::AppState;
@@ -31,8 +33,18 @@ pub(super) fn routes() -> Vec<Route> {
             operation: Operation {
                 summary: "Whether the gateway takes requests: its store can be read, and it is not shutting down",
                 answer: (200, "application/json", Some("Health")),
-                problems: &["shutting-down", "not-found"],
+                problems: &["busy", "shutting-down"],
                 ..Operation::open("ready")
+            },
+        },
+        Route {
+            method: Method::GET,
+            path: "/openapi.json",
+            handler: get(document),
+            operation: Operation {
+                summary: "This document",
+                answer: (200, "application/json", None),
+                ..Operation::open("openapi")
             },
         },
         Route {
@@ -62,6 +74,12 @@ async fn ready(State(state): State<AppState>) -> Result<Json<Value>> {
         return Ok(Json(json!({ "ok": true })));
     }
     Err(Problem::new(Refusal::Busy, "the store cannot be read"))
+}
+
+async fn document() -> Json<Value> {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    let document = DOCUMENT.get_or_init(|| crate::openapi::document(&api::routes()));
+    Json(document.clone())
 }
 
 async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
