@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use session_journal::{
     AppendOptions, Durability, ErrorKind, Expect, NewRecord, Reader, Sequence, SessionName,
@@ -183,24 +183,21 @@ pub async fn heartbeat(hub: &Hub, session: &SessionName, note: &str, ask: Ask) -
 // ---- compaction ------------------------------------------------------------------------------
 
 /// How a conversation is compacted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompactRequest {
     /// Names it: tried again under the same key it is done once.
     pub key: String,
     /// How many of the last messages stay as they are.
-    #[serde(default = "keep")]
     pub keep: usize,
     /// What stands for the others; the model is asked for it where absent.
-    #[serde(default)]
     pub summary: Option<String>,
     /// Which model.
-    #[serde(default)]
     pub model: Option<String>,
 }
 
-const fn keep() -> usize {
-    8
+impl CompactRequest {
+    /// So many messages are kept where nothing else is said.
+    pub const KEEP: usize = 8;
 }
 
 /// A conversation that was compacted.

@@ -14,7 +14,7 @@ use session_journal::{
     AppendOptions, Appended, ErrorKind, LocalHost, NewRecord, Opening, Options, Reader, Session,
     SessionName, Store, Takeover,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::config::Config;
 use crate::metrics::{Kind, Metrics};
@@ -22,6 +22,8 @@ use crate::problem::{Problem, Refusal, Result};
 
 /// So many sessions are released at a time.
 const RELEASES: usize = 64;
+/// So many openings wait for whoever listens to them.
+const OPENED: usize = 4096;
 /// An append asks so often for a session that is released under it.
 const ATTEMPTS: u32 = 8;
 
@@ -54,6 +56,7 @@ struct Inner {
     metrics: Metrics,
     slots: Mutex<HashMap<SessionName, Arc<Slot>>>,
     file_jobs: Arc<Semaphore>,
+    opened: broadcast::Sender<SessionName>,
     closing: AtomicBool,
 }
 
@@ -78,6 +81,7 @@ impl Hub {
             metrics,
             slots: Mutex::default(),
             file_jobs: Arc::new(Semaphore::new(config.limits.file_jobs_max)),
+            opened: broadcast::Sender::new(OPENED),
             closing: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -102,6 +106,12 @@ impl Hub {
         }
         drop(slot);
         self.start(name, place, move |store, name| open(store, name, ask)).await
+    }
+
+    /// The sessions that this gateway opens from now on. Whoever falls behind misses some.
+    #[must_use]
+    pub fn openings(&self) -> broadcast::Receiver<SessionName> {
+        self.inner.opened.subscribe()
     }
 
     /// Creates a session, and holds it.
@@ -219,6 +229,8 @@ impl Hub {
             (name.to_string(), opening.generation.get(), opening.reason.as_str());
         metrics.claims.get_or_create(&Kind { kind: reason }).inc();
         tracing::info!(session, generation, reason, "opened");
+        // Where nobody listens, nobody wants to know.
+        let _ = self.inner.opened.send(name.clone());
         if !opening.report.is_clean() {
             metrics.repairs.inc();
             metrics.records_lost.inc_by(opening.report.records_lost());

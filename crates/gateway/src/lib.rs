@@ -17,6 +17,7 @@ pub mod outbox;
 mod patience;
 mod problem;
 pub mod provider;
+mod redelivery;
 pub mod running;
 mod server;
 mod state;

@@ -415,6 +415,22 @@ pub(crate) fn intent_at(reader: &Reader, key: &str) -> session_journal::Result<O
     Ok(record.as_ref().and_then(intent_of))
 }
 
+/// The deliveries of numbered keys, from zero on, and how they stand.
+pub(crate) fn deliveries(
+    reader: &Reader,
+    key_of: impl Fn(usize) -> String,
+) -> session_journal::Result<Vec<Delivery>> {
+    let mut deliveries = Vec::new();
+    for key in (0..).map(key_of) {
+        let Some(Intent { address, .. }) = intent_at(reader, &key)? else { break };
+        let why = || "it is not done".to_owned();
+        let state =
+            done_at(reader, &key)?.map_or_else(|| State::Pending { why: why() }, State::from);
+        deliveries.push(Delivery { key, address, state });
+    }
+    Ok(deliveries)
+}
+
 /// Not of a record that a caller appended under such a key: callers' kinds are others.
 fn intent_of(record: &Record) -> Option<Intent> {
     let is_one = record.kind.as_deref() == Some(DELIVERY_INTENT);

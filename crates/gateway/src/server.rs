@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::layers;
 use crate::metrics::Open;
 use crate::patience::Patient;
+use crate::redelivery::redelivery;
 use crate::state::AppState;
 
 /// After an error of the listener, such as no free file handle, it tries again after this.
@@ -115,7 +116,7 @@ impl Gateway {
         let Self { listener, state, stopper } = self;
         tracing::info!(address = %state.config.listen, label = state.config.label, "listening");
         let idle = tokio::spawn(release_idle(state.clone()));
-        let deliveries = tokio::spawn(deliver_again(state.clone()));
+        let deliveries = tokio::spawn(redelivery(state.clone()));
         let mut connections = accept(listener, &state).await;
         let grace = Duration::from_millis(state.config.shutdown_ms);
         // Whoever waits for a turn hears that it was cancelled.
@@ -190,27 +191,6 @@ async fn serve(stream: TcpStream, app: Router, state: AppState, _place: OwnedSem
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
-    }
-}
-
-/// Delivers what was left open when the gateway starts, and again what sinks did not take.
-async fn deliver_again(state: AppState) -> Infallible {
-    let (settings, outbox) = (&state.config.turns, &state.turns.tools().outbox);
-    if settings.recover_on_start {
-        match outbox.recover_store().await {
-            Ok((0, 0)) => {}
-            Ok((delivered, left)) => {
-                tracing::info!(delivered, left, "delivered what was left open");
-            }
-            Err(problem) => tracing::warn!(%problem, "not looked for what was left open"),
-        }
-    }
-    if settings.delivery_retry_ms == 0 {
-        return std::future::pending().await;
-    }
-    loop {
-        sleep(Duration::from_millis(settings.delivery_retry_ms)).await;
-        outbox.retry().await;
     }
 }
 

@@ -499,6 +499,23 @@ impl Turn<'_> {
     }
 }
 
+/// The answer that is stored to a turn, with how its deliveries stand.
+///
+/// # Errors
+/// As reading answers; `not-found` where there is none.
+pub async fn stored(hub: &Hub, session: &SessionName, key: &str) -> Result<Answer> {
+    let of = key.to_owned();
+    let found = read(hub, session, move |reader| {
+        let Some(record) = reader.by_key(&answer_key(&of))? else { return Ok(None) };
+        Ok(Some((record, outbox::deliveries(reader, |number| delivery_key(&of, number))?)))
+    });
+    let Some((record, deliveries)) = found.await? else {
+        let what = "no turn of this key runs here, and none was answered";
+        return Err(Problem::not_found(what).about(session));
+    };
+    Ok(Answer { deliveries, ..replayed(&record)? })
+}
+
 /// The context; `None` where it is too large.
 pub(crate) fn walk(
     reader: &Reader,

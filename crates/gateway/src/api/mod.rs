@@ -2,11 +2,14 @@
 //! document are all made of the same list, so none of them can forget one.
 
 mod access;
+mod agents;
+mod deliveries;
 mod events;
 mod extract;
 mod operations;
 mod records;
 mod sessions;
+mod turns;
 
 use axum::Router;
 use axum::http::Method;
@@ -76,6 +79,9 @@ pub fn routes() -> Vec<Route> {
     routes.extend(sessions::routes());
     routes.extend(records::routes());
     routes.extend(events::routes());
+    routes.extend(turns::routes());
+    routes.extend(deliveries::routes());
+    routes.extend(agents::routes());
     routes
 }
 
