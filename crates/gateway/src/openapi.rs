@@ -126,6 +126,7 @@ fn problems(route: &Route) -> Vec<&'static str> {
 fn content(media: &str, schema: Option<&str>) -> Value {
     let schema = match schema {
         Some(schema) => json!({ "$ref": format!("#/components/schemas/{schema}") }),
+        None if media == "application/json" => json!({ "type": "object" }),
         None => json!({ "type": "string" }),
     };
     json!({ media: { "schema": schema } })
