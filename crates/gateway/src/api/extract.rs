@@ -118,6 +118,10 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         must_be_json(request.headers())?;
         let body = read(request, &state.config.limits).await?;
+        // A list in the order of the members would be read as well, and mean something by accident.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::invalid("the body is no JSON object"));
+        }
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| Problem::invalid(format!("the body: {error}")))

@@ -51,6 +51,8 @@ pub struct Operation {
     pub body: Option<&'static str>,
     /// Status, media type and schema of the answer.
     pub answer: (u16, &'static str, Option<&'static str>),
+    /// Whether it answers with a stream of events where that is asked for.
+    pub streams: bool,
     /// The codes of the problems that it may answer, beside those that every route may.
     pub problems: &'static [&'static str],
 }
@@ -67,6 +69,7 @@ impl Operation {
             headers: &[],
             body: None,
             answer: (200, "application/json", None),
+            streams: false,
             problems: &[],
         }
     }

@@ -25,13 +25,12 @@ use crate::config::Scope;
 use crate::conversation::{Message, Role};
 use crate::hub::Ask;
 use crate::metrics::Open;
+use crate::openapi::STREAM;
 use crate::outbox::{ANNOUNCEMENT, Address, SESSION};
 use crate::problem::{Problem, Refusal, Result};
 use crate::running::{Draft, Watched};
 use crate::state::AppState;
 use crate::turn::{Answer, Policy, TurnRequest, stored};
-
-const STREAM: &str = "text/event-stream";
 
 const PATH: &str = "/v1/sessions/{session}/turns";
 const ONE: &str = "/v1/sessions/{session}/turns/{key}";
@@ -60,6 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
                 headers: &[("Accept", "`text/event-stream` for a stream")],
                 body: Some("NewTurn"),
                 answer: (200, "application/json", Some("TurnState")),
+                streams: true,
                 problems: TURNING,
                 ..Operation::open("startTurn")
             },
@@ -84,6 +84,7 @@ pub(super) fn routes() -> Vec<Route> {
                 scope: Some(Scope::Read),
                 headers: &[("Accept", "`text/event-stream` for a stream")],
                 answer: (200, "application/json", Some("TurnState")),
+                streams: true,
                 problems: TURNING,
                 ..Operation::open("lookAtTurn")
             },
