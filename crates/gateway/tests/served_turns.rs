@@ -300,6 +300,7 @@ async fn an_answer_is_delivered_and_what_is_open_is_listed_and_tried_again() {
     assert_eq!(client.post(&deliveries("a/s"), nowhere).await.code(), "invalid");
     let nothing = json!({ "key": "d2", "sink": "hook", "of": "m9" });
     assert_eq!(client.post(&deliveries("a/s"), nothing).await.code(), "not-found");
+    assert_eq!(client.get(&deliveries("a/s")).await.well()["deliveries"], json!([]));
     server.stop().await;
 }
 
