@@ -10,6 +10,8 @@ mod layers;
 mod listing;
 mod metrics;
 mod openapi;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod patience;
 mod problem;
 mod server;
