@@ -13,6 +13,8 @@ mod layers;
 mod listing;
 mod metrics;
 mod openapi;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod outbox;
 mod patience;
 mod problem;

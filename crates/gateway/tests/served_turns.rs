@@ -24,7 +24,7 @@ async fn server_with(store: &Path, stub: &Stub, change: impl FnOnce(&mut Config)
     };
     Server::start(store, |config| {
         config.providers = vec![ProviderSettings { name: "local".to_owned(), kind }];
-        config.turns.provider = "local".to_owned();
+        "local".clone_into(&mut config.turns.provider);
         change(config);
     })
     .await
