@@ -7,23 +7,22 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use session_journal_gateway::Config;
-use session_journal_gateway::config::{
-    ProviderKind, ProviderSettings, Scope, Token, WebhookSettings,
-};
+use session_journal_gateway::config::{ProviderSettings, Scope, Token, WebhookSettings};
 use sha2::{Digest, Sha256};
 use stage::stub::{Step, Stub, completion, ok, said, status, streaming};
 use support::{Client, Events, Server, path};
 
 /// A gateway whose default model is a stub's.
 async fn server_with(store: &Path, stub: &Stub, change: impl FnOnce(&mut Config)) -> Server {
-    let kind = ProviderKind::OpenAi {
+    let provider = ProviderSettings::OpenAi {
+        name: "local".to_owned(),
         base_url: format!("{}/v1", stub.url),
         model: "stub-1".to_owned(),
         api_key_variable: None,
         silence_ms: 60_000,
     };
     Server::start(store, |config| {
-        config.providers = vec![ProviderSettings { name: "local".to_owned(), kind }];
+        config.providers = vec![provider];
         "local".clone_into(&mut config.turns.provider);
         change(config);
     })
