@@ -99,6 +99,11 @@ impl Hub {
         &self.inner.store
     }
 
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
     // ---- holding ---------------------------------------------------------------------------
 
     /// The session, held by this gateway from now on.

@@ -17,6 +17,7 @@ use session_journal::{AppendOptions, Durability, Reader, SessionName};
 use crate::conversation::{ANNOUNCE, MESSAGE, Message};
 use crate::failpoint::{Point, pass};
 use crate::hub::{Ask, Hub};
+use crate::metrics::Kind;
 use crate::problem::{Problem, Result};
 use records::{done_at, done_record, intent_key, pending_in};
 
@@ -260,7 +261,14 @@ impl Outbox {
             return Ok(delivery(address, State::Pending { why }));
         };
         pass(Point::Delivering);
-        let done = match sink.deliver(outgoing).await {
+        let taken = sink.deliver(outgoing).await;
+        let kind = match &taken {
+            Ok(()) => "delivered",
+            Err(SinkError::Never(_)) => "refused",
+            Err(SinkError::Later(_)) => "pending",
+        };
+        self.hub.metrics().deliveries.get_or_create(&Kind { kind }).inc();
+        let done = match taken {
             Ok(()) => Done::Delivered,
             Err(SinkError::Never(why)) => Done::Refused { why },
             Err(SinkError::Later(why)) => {

@@ -1,7 +1,8 @@
 //! A turn: a message comes, a model answers, the answer is appended.
 //!
 //! 1. The message is stored, durable, under the turn's key, before any model is called.
-//! 2. The context is read up to that very message. Its record is the *mark*.
+//! 2. The context is read: what was said up to now, and the message at its end. The last record of the
+//!    journal is the *mark*.
 //! 3. The model is called. Nothing is locked and no handle is held meanwhile, however long it takes.
 //! 4. The answer is appended under the condition that nothing but harmless records came since the
 //!    mark, in one batch with the intents to deliver it. What else came is judged by the policy.
@@ -90,14 +91,6 @@ impl std::fmt::Debug for Turn<'_> {
     }
 }
 
-/// What a turn begins with.
-struct Accepted {
-    /// The place of the message.
-    mark: Mark,
-    /// The answer, where the turn came to its end before.
-    answer: Option<Answer>,
-}
-
 /// What the model said.
 struct Thought {
     text: String,
@@ -115,11 +108,11 @@ impl Turn<'_> {
     pub async fn run(self) -> Result<Answer> {
         self.request.check(&self.tools.outbox)?;
         pass(Point::Received);
-        let accepted = self.accept().await?;
+        let before = self.accept().await?;
         pass(Point::Stored);
-        let answer = match accepted.answer {
+        let answer = match before {
             Some(answer) => answer,
-            None => self.answer(accepted.mark).await?,
+            None => self.answer().await?,
         };
         pass(Point::AnswerStored);
         Ok(Answer { deliveries: self.deliver().await?, ..answer })
@@ -127,26 +120,27 @@ impl Turn<'_> {
 
     // ---- the message -----------------------------------------------------------------------
 
-    /// Stores the message, unless it is there.
-    async fn accept(&self) -> Result<Accepted> {
+    /// Stores the message, unless it is there; the answer, where the turn came to its end before.
+    async fn accept(&self) -> Result<Option<Answer>> {
         let TurnRequest { key, message, parent, .. } = self.request;
         let mut record = NewRecord::new(message.to_payload()).kind(MESSAGE).key(key);
         record.parent.clone_from(parent);
         let Tools { hub, .. } = self.tools;
-        hub.append(self.session, vec![record], durable(), self.ask).await?;
+        let appended = hub.append(self.session, vec![record], durable(), self.ask).await?;
+        if !appended[0].duplicate {
+            return Ok(None);
+        }
         let (key, answer) = (key.clone(), answer_key(key));
         let found = read(hub, self.session, move |reader| {
-            let id = reader.id();
-            Ok((reader.by_key(&key)?.map(|one| (one.mark(id), one)), reader.by_key(&answer)?))
+            Ok((reader.by_key(&key)?, reader.by_key(&answer)?))
         });
         let (stored, answer) = found.await?;
-        let Some((mark, stored)) = stored.filter(|(_, stored)| self.is_its_message(stored)) else {
+        if !stored.is_some_and(|stored| self.is_its_message(&stored)) {
             let what = "the key was used for something else; use a new one";
             return Err(Problem::invalid(what).about(self.session));
-        };
-        tracing::debug!(session = %self.session, seq = stored.sequence.get(), "message stored");
+        }
         let answer = answer.map(|answer| replayed(&answer)).transpose();
-        Ok(Accepted { mark, answer: answer.map_err(|problem| problem.about(self.session))? })
+        answer.map_err(|problem| problem.about(self.session))
     }
 
     fn is_its_message(&self, stored: &Record) -> bool {
@@ -157,10 +151,10 @@ impl Turn<'_> {
 
     // ---- the answer ------------------------------------------------------------------------
 
-    async fn answer(&self, mut mark: Mark) -> Result<Answer> {
-        let mut context = self.context_to_message().await?;
+    async fn answer(&self) -> Result<Answer> {
         let mut reruns = 0;
         loop {
+            let (mark, context) = self.context().await?;
             pass(Point::ContextRead);
             let (text, finish) = self.think(context).await?;
             pass(Point::Answered);
@@ -171,10 +165,7 @@ impl Turn<'_> {
             };
             match self.policy() {
                 Policy::GoOn => return self.go_on(&said, &conflict).await,
-                Policy::Rerun if reruns < self.request.reruns_max => {
-                    reruns += 1;
-                    (mark, context) = self.context_to_end().await?;
-                }
+                Policy::Rerun if reruns < self.request.reruns_max => reruns += 1,
                 Policy::Rerun | Policy::Tell => return Err(with_text(conflict, &said)),
             }
         }
@@ -188,39 +179,35 @@ impl Turn<'_> {
         }
     }
 
-    /// What was said up to the message.
-    async fn context_to_message(&self) -> Result<Arc<[Message]>> {
-        let (key, limit) = (self.request.key.clone(), self.tools.context_bytes_max);
-        let said = read(&self.tools.hub, self.session, move |reader| {
-            walk(reader, Context::at_key(&key), limit)
-        });
-        self.messages(said.await?)
-    }
-
-    /// What was said up to now, with the message to be answered at its end.
-    async fn context_to_end(&self) -> Result<(Mark, Arc<[Message]>)> {
+    /// What was said up to now, with the message to be answered at its end; on a branch of its own,
+    /// what leads to the message.
+    async fn context(&self) -> Result<(Mark, Arc<[Message]>)> {
+        let TurnRequest { key, parent, .. } = self.request.clone();
         let limit = self.tools.context_bytes_max;
-        let read = read(&self.tools.hub, self.session, move |reader| {
-            Ok((reader.mark(), walk(reader, Context::at_end(), limit)?))
+        let found = read(&self.tools.hub, self.session, move |reader| {
+            let context = match parent {
+                Some(_) => Context::at_key(&key),
+                None => Context::at_end(),
+            };
+            Ok((reader.mark(), walk(reader, context, limit)?))
         });
-        let (mark, said) = read.await?;
-        let key = Some(self.request.key.as_str());
-        let said = said.map(|mut said| {
-            if let Some(at) = said.iter().position(|one| one.key.as_deref() == key) {
-                said[at..].rotate_left(1);
-            }
-            said
-        });
-        Ok((mark, self.messages(said)?))
-    }
-
-    fn messages(&self, said: Option<Vec<Said>>) -> Result<Arc<[Message]>> {
-        let limit = self.tools.context_bytes_max;
-        let too_large = || {
+        let (mark, said) = found.await?;
+        let mut said = said.ok_or_else(|| {
             let what = format!("the context is above {limit} bytes; compact the session");
             Problem::new(Refusal::TooLarge, what).about(self.session).with("limit", limit)
-        };
-        Ok(said.ok_or_else(too_large)?.into_iter().map(|said| said.message).collect())
+        })?;
+        let is_asked = |one: &Said| one.key.as_ref() == Some(&self.request.key);
+        match said.iter().position(is_asked) {
+            Some(at) => said[at..].rotate_left(1),
+            // A compaction that came since stands for it.
+            None => said.push(self.asked()),
+        }
+        Ok((mark, said.into_iter().map(|said| said.message).collect()))
+    }
+
+    fn asked(&self) -> Said {
+        let TurnRequest { key, message, .. } = self.request.clone();
+        Said { sequence: 0, key: Some(key), message }
     }
 
     /// Calls the model. Dropping this cancels it.

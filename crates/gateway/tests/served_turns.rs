@@ -295,6 +295,17 @@ async fn an_answer_is_delivered_and_what_is_open_is_listed_and_tried_again() {
         assert_eq!(client.post(&deliveries("a/s"), one.clone()).await.well()["state"], "delivered");
     }
     assert_eq!(hooked.requests().len(), 3);
+    let body = client.get("/metrics").await.body;
+    let metrics = String::from_utf8(body.to_vec()).expect("text");
+    for line in [
+        "session_journal_turns_total{kind=\"answered\"} 1",
+        "session_journal_turn_seconds_count 1",
+        "session_journal_turns_running 0",
+        "session_journal_deliveries_total{kind=\"pending\"} 1",
+        "session_journal_deliveries_total{kind=\"delivered\"} 2",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line} is not in {metrics}");
+    }
     let nowhere = json!({ "key": "d2", "sink": "nowhere", "text": "x" });
     assert_eq!(client.post(&deliveries("a/s"), nowhere).await.code(), "invalid");
     let nothing = json!({ "key": "d2", "sink": "hook", "of": "m9" });
