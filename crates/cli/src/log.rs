@@ -1,5 +1,7 @@
 //! Where events go: to standard error, as many as were asked for; spans to a collector, if one is named.
 
+#[cfg(feature = "otel")]
+use session_journal_gateway::otel::Exporter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -12,7 +14,7 @@ use crate::exit::Failure;
 /// What tells of events as long as it lives.
 pub(crate) struct Log {
     #[cfg(feature = "otel")]
-    _exporter: Option<session_journal_gateway::otel::Exporter>,
+    _exporter: Option<Exporter>,
 }
 
 impl Log {
@@ -38,7 +40,7 @@ impl Log {
         #[cfg(feature = "otel")]
         {
             let exporter = exporter(cli)?;
-            let spans = exporter.as_ref().map(|exporter| exporter.layer());
+            let spans = exporter.as_ref().map(Exporter::layer);
             events.with(spans.with_filter(LevelFilter::INFO)).init();
             Ok(Self { _exporter: exporter })
         }
@@ -51,7 +53,7 @@ impl Log {
 }
 
 #[cfg(feature = "otel")]
-fn exporter(cli: &Cli) -> Result<Option<session_journal_gateway::otel::Exporter>, Failure> {
-    let started = cli.command.collector().map(session_journal_gateway::otel::Exporter::start);
+fn exporter(cli: &Cli) -> Result<Option<Exporter>, Failure> {
+    let started = cli.command.collector().map(Exporter::start);
     started.transpose().map_err(|error| Failure::usage(error.to_string()))
 }
