@@ -1,11 +1,13 @@
 //! Where events go: to standard error, as many as were asked for; spans to a collector, if one is named.
 
+use std::io::IsTerminal;
+
 #[cfg(feature = "otel")]
 use session_journal_gateway::otel::Exporter;
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
 use crate::args::Cli;
 use crate::commands::LogFormat;
@@ -31,7 +33,8 @@ impl Log {
             2 => LevelFilter::DEBUG,
             _ => LevelFilter::TRACE,
         };
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let colour = std::io::stderr().is_terminal();
+        let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
         let lines = match serving {
             Some(LogFormat::Json) => lines.json().with_filter(level).boxed(),
             _ => lines.with_filter(level).boxed(),

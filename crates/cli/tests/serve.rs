@@ -254,3 +254,20 @@ fn a_full_disk_is_told_and_the_session_goes_on() {
     );
     assert_eq!(other.0, 200, "{}", other.1);
 }
+
+#[test]
+fn a_name_cannot_forge_a_line_of_the_log() {
+    let bench = Bench::new();
+    let gateway = Gateway::start(command(&bench.path("store"), &[]));
+    let target = "/v1/sessions/a%2Fx%0AFORGED%1B%5B2J/records?create=true";
+    assert_eq!(gateway.ask("POST", target, Some(&json!({ "payload": "x" }))).0, 200);
+    assert_eq!(gateway.ask("GET", "/v1/%0AFORGED%1B", None).0, 404);
+    gateway.signal("-TERM");
+    let (_, errors) = gateway.end();
+    assert!(errors.contains("FORGED"), "it is told: {errors}");
+    assert!(!errors.contains('\u{1b}'), "{errors:?}");
+    assert!(
+        errors.lines().all(|line| line.starts_with("20")),
+        "each begins with its time: {errors}"
+    );
+}
