@@ -1,9 +1,13 @@
 //! Where events go: to standard error, as many as were asked for; spans to a collector, if one is named.
 
-use tracing_subscriber::Layer;
+use std::io::IsTerminal;
+
+#[cfg(feature = "otel")]
+use session_journal_gateway::otel::Exporter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
 use crate::args::Cli;
 use crate::commands::LogFormat;
@@ -12,7 +16,7 @@ use crate::exit::Failure;
 /// What tells of events as long as it lives.
 pub(crate) struct Log {
     #[cfg(feature = "otel")]
-    _exporter: Option<session_journal_gateway::otel::Exporter>,
+    _exporter: Option<Exporter>,
 }
 
 impl Log {
@@ -29,7 +33,8 @@ impl Log {
             2 => LevelFilter::DEBUG,
             _ => LevelFilter::TRACE,
         };
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let colour = std::io::stderr().is_terminal();
+        let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
         let lines = match serving {
             Some(LogFormat::Json) => lines.json().with_filter(level).boxed(),
             _ => lines.with_filter(level).boxed(),
@@ -38,7 +43,7 @@ impl Log {
         #[cfg(feature = "otel")]
         {
             let exporter = exporter(cli)?;
-            let spans = exporter.as_ref().map(|exporter| exporter.layer());
+            let spans = exporter.as_ref().map(Exporter::layer);
             events.with(spans.with_filter(LevelFilter::INFO)).init();
             Ok(Self { _exporter: exporter })
         }
@@ -51,7 +56,7 @@ impl Log {
 }
 
 #[cfg(feature = "otel")]
-fn exporter(cli: &Cli) -> Result<Option<session_journal_gateway::otel::Exporter>, Failure> {
-    let started = cli.command.collector().map(session_journal_gateway::otel::Exporter::start);
+fn exporter(cli: &Cli) -> Result<Option<Exporter>, Failure> {
+    let started = cli.command.collector().map(Exporter::start);
     started.transpose().map_err(|error| Failure::usage(error.to_string()))
 }

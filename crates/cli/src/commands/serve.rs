@@ -38,8 +38,7 @@ pub(crate) struct Args {
     /// How events are written to standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log: LogFormat,
-    /// Where spans go: the address of an OpenTelemetry collector, such as
-    /// http://127.0.0.1:4318/v1/traces
+    /// Where spans go: the address of a collector, for OTLP as JSON, its path included
     #[cfg(feature = "otel")]
     #[arg(long, value_name = "URL")]
     pub(crate) otel: Option<String>,
