@@ -27,6 +27,9 @@
 //!   document are made of one list.
 //! - [`Feeds`]: one follower a session for all its streams.
 //! - [`Problem`]: the engine's errors, and the gateway's own, as answers.
+//! - [`turn`]: a model answers; what came meanwhile is judged, and nothing is locked.
+//! - [`outbox`]: persist before deliver, once under one key.
+//! - [`agents`]: sends, children, heartbeats, compactions.
 //! - [`Config`]: the settings.
 
 pub mod agents;

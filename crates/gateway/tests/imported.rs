@@ -1,4 +1,4 @@
-//! Sessions of other programs are contexts, too: every one of pi and OpenClaw among the fixtures,
+//! Sessions of other programs are contexts, too: every one of pi and `OpenClaw` among the fixtures,
 //! beside a reading of its file that knows nothing of journals.
 
 mod stage;
