@@ -14,7 +14,7 @@ impl Hub {
     /// Releases a session, if this gateway holds it; whether it did.
     ///
     /// # Errors
-    /// As [`Session::close`].
+    /// As [`Session::close`](session_journal::Session::close).
     pub async fn release(&self, name: &SessionName) -> Result<bool> {
         let Some(slot) = self.slots().get(name).map(Arc::clone) else { return Ok(false) };
         let mut place = Arc::clone(&slot.session).lock_owned().await;
