@@ -75,10 +75,14 @@ impl Global {
         self.store.as_deref()
     }
 
+    /// The folder that a flag or the environment names.
+    pub(crate) fn chosen_store(&self) -> Option<PathBuf> {
+        self.store.clone().or_else(|| folder_in(STORE_VARIABLE))
+    }
+
     /// The folder of the store; `None` where nothing says where it is.
     pub(crate) fn store(&self) -> Option<PathBuf> {
-        let named = self.store.clone().or_else(|| folder_in(STORE_VARIABLE));
-        named.or_else(|| Some(data_folder()?.join("session-journal")))
+        self.chosen_store().or_else(|| Some(data_folder()?.join("session-journal")))
     }
 }
 

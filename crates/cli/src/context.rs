@@ -22,6 +22,8 @@ pub(crate) struct Context {
     folder: Option<PathBuf>,
     /// The store, where it was named on the command line.
     named_store: Option<PathBuf>,
+    #[cfg(feature = "serve")]
+    chosen_store: Option<PathBuf>,
     quiet: bool,
 }
 
@@ -29,9 +31,16 @@ impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let stop = Stop::install()?;
         let output = Output::new(stop.clone(), global.color)?;
-        let named_store = global.named_store().map(Path::to_owned);
-        let (folder, quiet) = (global.store(), global.quiet);
-        Ok(Self { json: global.json, output, stop, folder, named_store, quiet })
+        Ok(Self {
+            json: global.json,
+            output,
+            stop,
+            folder: global.store(),
+            named_store: global.named_store().map(Path::to_owned),
+            #[cfg(feature = "serve")]
+            chosen_store: global.chosen_store(),
+            quiet: global.quiet,
+        })
     }
 
     /// The folder of the store; it may not be there yet.
@@ -42,6 +51,12 @@ impl Context {
                  name one with --store",
             )
         })
+    }
+
+    /// The folder that a flag or the environment names.
+    #[cfg(feature = "serve")]
+    pub(crate) fn chosen_folder(&self) -> Option<&Path> {
+        self.chosen_store.as_deref()
     }
 
     /// Whether anything says where the store is. What names a file needs none.

@@ -8,6 +8,7 @@ mod context;
 mod exit;
 mod input;
 mod json;
+mod log;
 mod memory;
 mod output;
 mod progress;
@@ -21,18 +22,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use session_journal::NewRecord;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Cli;
 use crate::commands::Command;
 use crate::context::Context;
+use crate::log::Log;
 
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
     memory::return_large_blocks();
     let cli = Cli::parse();
-    log(cli.global.verbose);
+    // To the end: what is left to be exported goes out there.
+    let _log = match Log::start(&cli) {
+        Ok(log) => log,
+        Err(failure) => return failure.report(),
+    };
     let done = Context::new(&cli.global).and_then(|mut context| {
         let exit = commands::run(cli.command, &mut context)?;
         context.output.flush()?;
@@ -61,15 +66,4 @@ pub fn records_of(
         }
         _ => Ok(None),
     }
-}
-
-/// Events of the engine go to standard error, as many as were asked for.
-fn log(verbose: u8) {
-    let level = match verbose {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
 }

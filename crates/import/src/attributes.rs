@@ -140,8 +140,18 @@ impl Attributes {
         is_one.then(|| serde_json::from_slice(&record.payload).ok())?
     }
 
+    /// The number of the next attributes of a session. Who appends them under it and is told of a
+    /// duplicate was not the only one: ask again.
+    ///
+    /// # Errors
+    /// What reading the journal answers.
+    pub fn next_number(reader: &Reader) -> session_journal::Result<u64> {
+        Ok(newest(|number| Ok(look_up(reader, number)?.is_some()))?.unwrap_or(0) + 1)
+    }
+
     /// The record that keeps them, as the n-th of the journal.
-    pub(crate) fn to_record(&self, number: u64) -> NewRecord {
+    #[must_use]
+    pub fn to_record(&self, number: u64) -> NewRecord {
         let json = serde_json::to_vec(self).unwrap_or_default();
         NewRecord::new(json).kind(ATTRIBUTES_KIND).key(key(number))
     }

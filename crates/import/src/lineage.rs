@@ -81,7 +81,8 @@ pub struct Lineage {
 
 impl Lineage {
     /// A relation to something that is still to be named.
-    pub(crate) fn new(relation: Relation) -> Self {
+    #[must_use]
+    pub fn new(relation: Relation) -> Self {
         Self {
             relation,
             file: None,
