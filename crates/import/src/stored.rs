@@ -275,12 +275,16 @@ impl Stored {
     }
 }
 
-/// Tells the sessions that a source was before the last one which state of it they would be now.
+/// Tells the sessions that a source was before the last one which state of it they would be now. So
+/// too those of other sources: what was moved over this one is what this one is now.
 pub(crate) fn number_versions(stored: &mut [Stored], original: &Original) {
-    let mut own: Vec<_> = stored.iter_mut().filter(|one| one.is_from(original)).collect();
-    let newest = own.iter().map(|one| one.version()).max().unwrap_or_default();
-    for one in own.iter_mut().filter(|one| one.version() < newest) {
-        one.next_version = Some(newest + 1);
+    let own = stored.iter().filter(|one| one.is_from(original));
+    let Some(newest) = own.map(Stored::version).max() else { return };
+    for one in stored {
+        let is_newest = one.version() == newest && one.is_from(original);
+        if one.version() <= newest && !is_newest {
+            one.next_version = Some(newest + 1);
+        }
     }
 }
 
