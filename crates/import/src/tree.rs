@@ -188,7 +188,10 @@ fn plan(catalogue: &Catalogue) -> Vec<(&Entry, PathBuf)> {
     let mut plan = Vec::new();
     let mut entries: Vec<_> = catalogue.entries().iter().collect();
     // Names that are made up here are not to be those of sources.
-    entries.sort_by_key(|entry| (catalogue.is_outdated(entry), entry.attributes.packed.is_some()));
+    entries.sort_by_key(|entry| {
+        let known = &entry.attributes;
+        (known.source.is_empty(), catalogue.is_outdated(entry), known.packed.is_some())
+    });
     for entry in entries {
         let place = original_place(&entry.attributes, &base).map(|place| {
             // A source that was rewritten is several sessions; what it was last has the name.

@@ -187,6 +187,23 @@ fn a_source_that_is_named_like_a_version_has_its_name() {
     assert_eq!(back[Path::new("a.jsonl.version-1.again")], b"{\"version\":1}\n");
 }
 
+/// A session that was never a file takes no name from one that was.
+#[test]
+fn a_source_has_its_name_where_an_own_session_has_it_too() {
+    let bench = Bench::new();
+    let name = "a".parse().expect("a name");
+    fs::create_dir(bench.store()).expect("makes a folder");
+    let options = session_journal::Options::default();
+    let own = session_journal::Journal::create(bench.journal("a"), &name, &options);
+    own.expect("creates").close().expect("closes");
+    bench.append("a", "mine");
+    bench.run(&bench.write("in/a.jsonl", "{}\n"), Outcome::Imported);
+    let (back, _) = export(&bench, "back");
+    assert_eq!(names(&back), ["a.jsonl", "a.jsonl.again"]);
+    assert_eq!(back[Path::new("a.jsonl")], b"{}\n");
+    assert_eq!(back[Path::new("a.jsonl.again")], b"mine\n");
+}
+
 #[test]
 fn what_was_appended_here_comes_along_and_own_sessions_too() {
     let bench = Bench::new();
