@@ -4,10 +4,10 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use session_journal::{Journal, Options, Reader, SessionName, Store, StoreOptions};
-use session_journal_tests::{Driver, Place, agree, is_root, names_in, skip};
+use session_journal_tests::{Driver, Place, Program, agree, is_root, names_in, skip};
 
 const DRIVER: &str = env!("CARGO_BIN_EXE_driver");
 
@@ -87,6 +87,30 @@ fn a_symlink_to_a_journal_is_that_journal() {
 }
 
 /// Journals and their folders are for their owner alone, whatever the umask.
+/// A file without a name could be made, and never named: every source failed.
+#[test]
+fn without_proc_an_import_and_a_session_are_made_all_the_same() {
+    if !is_root() {
+        return skip("a mount over /proc needs root");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, source) = (folder.path().join("store"), folder.path().join("a.jsonl"));
+    fs::write(&source, "{}\n").expect("writes");
+    let run = |arguments: &[&str]| {
+        let inside = Program::beside(DRIVER).command(arguments);
+        // As in a root that was changed to, in which nobody mounted it.
+        let hidden = "mount -t tmpfs none /proc && ! ls /proc/self && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--", "sh", "-c", hidden, "sh"]).arg(inside.get_program());
+        command.args(inside.get_args()).env("SESSION_JOURNAL_STORE", &store).stdin(Stdio::null());
+        let said = command.output().expect("unshare(1)");
+        assert!(said.status.success(), "{arguments:?}: {said:?}");
+    };
+    run(&["import", "--verify", source.to_str().expect("text")]);
+    run(&["append", "--create", "b"]);
+    assert!(store.join("a.journal").is_file() && store.join("b.journal").is_file());
+}
+
 #[test]
 fn files_are_0600_and_folders_0700() {
     let place = Place::new();

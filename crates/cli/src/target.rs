@@ -16,7 +16,8 @@ pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     find_as(context, text, Meant::OrBeginning)
 }
 
-/// The same, for what cannot be taken back: the beginning of a name is not enough.
+/// The same, for what cannot be taken back: only a name in full or a path will do. What anything else
+/// means is another session when that one is gone.
 pub(crate) fn find_exactly(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     find_as(context, text, Meant::Exactly)
 }
@@ -58,20 +59,20 @@ fn in_store(
     text: &str,
     meant: Meant,
 ) -> Result<PathBuf, Failure> {
-    if let Some(name) = store.named(text)? {
-        return Ok(store.path_of(&name));
+    let (name, path) = match store.named(text)? {
+        Some(name) => (name.clone(), store.path_of(&name)),
+        // The attributes of all sessions are read for it.
+        None => match context.catalogue()?.find(text) {
+            Some(entry) => (entry.name.clone(), entry.path.clone()),
+            None => store.resolve(text).map(|name| (name.clone(), store.path_of(&name)))?,
+        },
+    };
+    match meant {
+        Meant::OrBeginning => Ok(path),
+        Meant::Exactly => Err(Failure::usage(format!(
+            "{text:?} means {name}, and is not its name in full; give that, or the path of its file"
+        ))),
     }
-    // The attributes of all sessions are read for it.
-    if let Some(entry) = context.catalogue()?.find(text) {
-        return Ok(entry.path.clone());
-    }
-    let name = store.resolve(text)?;
-    if meant == Meant::Exactly && name.id() != text && name.to_string() != text {
-        let (what, advice) = (format!("begins like {name}, and is no name"), "name it in full");
-        let message = format!("{text:?} {what}; {advice}");
-        return Err(Failure::usage(message));
-    }
-    Ok(store.path_of(&name))
 }
 
 /// The file and name of a session to be created, if there is none of this very name yet.

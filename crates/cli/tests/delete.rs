@@ -69,10 +69,41 @@ fn the_beginning_of_a_name_is_not_enough_and_one_that_is_not_there_stops_all() {
     bench.run(&["delete", "main/", "--yes"]).fails(2, "invalid");
     bench.run(&["delete", "", "--yes"]).fails(2, "invalid");
     assert_eq!(bench.done(&["ls", "main/"]).out.lines().count(), 3, "both are there");
-    bench.done(&["delete", "beta", "--yes"]);
+    let said = bench.run(&["delete", "beta", "--yes"]);
+    assert!(said.fails(2, "invalid").err.contains("main/beta"), "{said:?}");
+    bench.done(&["delete", "main/beta", "--yes"]);
     let path = bench.journal("main/alpha");
     bench.done(&["delete", path.to_str().expect("text"), "--yes"]);
     assert!(!path.exists());
+}
+
+/// A script that ran twice deleted two: each state of a source has its id, and so have its copies.
+#[test]
+fn a_key_or_an_id_is_not_enough() {
+    let bench = Bench::new();
+    let header = |n: u32| format!("{{\"type\":\"session\",\"id\":\"u\",\"n\":{n}}}\n");
+    for (agent, n) in [("main", 1), ("main", 2), ("other", 3)] {
+        bench.write(&format!("in/agents/{agent}/sessions/u.jsonl"), header(n));
+        bench.done(&["import", "in"]);
+    }
+    bench.write(
+        "in/agents/main/sessions/sessions.json",
+        "{\"agent:main:k\":{\"sessionId\":\"u\",\"sessionFile\":\"u.jsonl\"}}",
+    );
+    bench.done(&["import", "in"]);
+    let said = bench.run(&["delete", "u", "--yes"]);
+    let told = &said.fails(2, "invalid").err;
+    assert!(told.contains("main/u, other/u") || told.contains("other/u, main/u"), "{told}");
+    bench.run(&["info", "u"]).fails(2, "invalid");
+    bench.done(&["delete", "main/u", "other/u", "--yes"]);
+    assert_eq!(bench.done(&["--json", "info", "u"]).object()["session"], "main/u~2");
+    for text in ["u", "agent:main:k"] {
+        let said = bench.run(&["delete", text, "--yes"]);
+        assert!(said.fails(2, "invalid").err.contains("main/u~2"), "{said:?}");
+    }
+    assert_eq!(bench.done(&["export", "main/u~2"]).out, header(2));
+    bench.done(&["delete", "main/u~2", "--yes"]);
+    bench.run(&["info", "u"]).fails(4, "not-found");
 }
 
 #[test]

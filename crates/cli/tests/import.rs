@@ -98,6 +98,11 @@ fn one_bad_source_is_a_finding() {
     );
     assert_eq!(lines[1]["code"], "not-found");
     assert_eq!((&summary["imported"], &summary["failed"]), (&1.into(), &1.into()));
+    let (_, lines, summary) = import(&bench, &["good.jsonl", "missing.jsonl"]);
+    assert_eq!(lines[0]["outcome"], "unchanged");
+    assert!(summary["next"].is_null(), "there is something to do: {summary}");
+    let (_, _, summary) = import(&bench, &["good.jsonl"]);
+    assert_eq!(summary["next"], "nothing to do");
 }
 
 #[test]

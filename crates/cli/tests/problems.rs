@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
 use support::{Bench, Said};
@@ -154,12 +154,42 @@ fn wrong_usage_is_two() {
 }
 
 #[test]
-fn an_export_goes_only_where_it_can() {
+fn an_export_goes_only_where_it_can_and_over_no_session() {
     let bench = Bench::new();
     bench.session("s", "1\n");
     let said = bench.run(&["export", "s", "-o", "store/s.journal"]);
     said.fails(2, "invalid");
+    bench.session("other", "2\n");
+    bench.run(&["export", "s", "-o", "store/other.journal"]).fails(2, "invalid");
+    assert_eq!(bench.done(&["cat", "other"]).out, "2\n");
+    bench.write("there.jsonl", "what was there\n");
+    bench.done(&["export", "s", "-o", "there.jsonl"]);
     bench.run(&["export", "s", "-o", "nowhere/x.jsonl"]).fails(4, "not-found");
     bench.run(&["export", "s", "-o", "store"]).fails(5, "io");
     assert_eq!(bench.done(&["cat", "s"]).out, "1\n");
+}
+
+/// It took the place of whatever was named: a source, a journal, a device.
+#[test]
+fn a_report_takes_the_place_of_nothing_but_a_report() {
+    let bench = Bench::new();
+    let source = bench.write("in/a.jsonl", "{}\n");
+    bench.session("s", "1\n");
+    symlink(&source, bench.path("link")).expect("links");
+    for odd in ["in/a.jsonl", "store/s.journal", "link", "in"] {
+        bench.run(&["import", "in", "--report", odd]).fails(2, "invalid");
+    }
+    assert_eq!(fs::read_to_string(&source).expect("reads"), "{}\n");
+    assert!(bench.path("link").is_symlink());
+    assert_eq!(bench.done(&["cat", "s"]).out, "1\n");
+    assert!(!bench.journal("a").exists(), "it was said before anything was imported");
+    bench.write("empty", "");
+    for _ in 0..2 {
+        for report in ["report.json", "empty"] {
+            bench.done(&["import", "in", "--report", report]);
+            let text = fs::read(bench.path(report)).expect("reads");
+            let report: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+            assert_eq!(report["summary"]["sources"], 1);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! key, and lineage from session to session.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +11,7 @@ use std::thread;
 use session_journal::{Reader, SessionName};
 
 use crate::attributes::Attributes;
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, Relation};
 use crate::role::Role;
 
 /// How many steps of lineage are walked.
@@ -32,6 +33,12 @@ impl Entry {
     pub(crate) fn version(&self) -> u32 {
         self.attributes.version(&self.name)
     }
+
+    /// The session that its source was before.
+    fn before(&self) -> Option<&str> {
+        let all = &self.attributes.lineage;
+        all.iter().find(|one| one.relation == Relation::RewriteOf)?.session.as_deref()
+    }
 }
 
 /// The sessions of a store.
@@ -39,8 +46,8 @@ impl Entry {
 pub struct Catalogue {
     entries: Vec<Entry>,
     by_path: HashMap<PathBuf, usize>,
-    /// Which state each source was in last.
-    newest: HashMap<PathBuf, u32>,
+    /// The journals of which something else is what their source is now.
+    outdated: HashSet<PathBuf>,
 }
 
 /// A step from a session to where it comes from.
@@ -85,12 +92,8 @@ impl Catalogue {
 
     fn of(entries: Vec<Entry>) -> Self {
         let by_path = entries.iter().enumerate().map(|(at, one)| (one.path.clone(), at)).collect();
-        let mut newest = HashMap::<_, u32>::new();
-        for entry in &entries {
-            let version = newest.entry(entry.attributes.source_path()).or_default();
-            *version = entry.version().max(*version);
-        }
-        Self { entries, by_path, newest }
+        let outdated = outdated(&entries);
+        Self { entries, by_path, outdated }
     }
 
     /// All sessions.
@@ -107,8 +110,7 @@ impl Catalogue {
 
     /// Whether its source was something else since.
     pub(crate) fn is_outdated(&self, entry: &Entry) -> bool {
-        let newest = self.newest.get(&entry.attributes.source_path());
-        !entry.attributes.source.is_empty() && newest > Some(&entry.version())
+        self.outdated.contains(&entry.path)
     }
 
     /// The session that this text is the key of, else the one that it is the id of.
@@ -196,6 +198,32 @@ impl Catalogue {
     }
 }
 
+/// The journals of which another one has a later state of the same source. A file and a packed one of
+/// its name are two sources, unless the one was rewritten as the other.
+fn outdated(entries: &[Entry]) -> HashSet<PathBuf> {
+    let by_name: HashMap<_, _> = entries.iter().map(|one| (one.name.to_string(), one)).collect();
+    let source = |entry: &Entry| {
+        let place = entry.attributes.source_path();
+        let before = |one: &&Entry| {
+            let before = by_name.get(one.before()?).copied()?;
+            (before.attributes.source_path() == place).then_some(before)
+        };
+        let first = iter::successors(Some(entry), before).take(STEPS_MAX).last();
+        let is_packed = first.is_some_and(|first| first.attributes.packed.is_some());
+        (place, is_packed)
+    };
+    let known: Vec<_> = entries.iter().filter(|one| !one.attributes.source.is_empty()).collect();
+    let sources: Vec<_> = known.iter().map(|one| source(one)).collect();
+    let mut newest = HashMap::<_, u32>::new();
+    for (entry, source) in known.iter().zip(&sources) {
+        let version = newest.entry(source).or_default();
+        *version = entry.version().max(*version);
+    }
+    let is_older = |(entry, source): &(&&Entry, _)| newest.get(source) > Some(&entry.version());
+    let older = known.iter().zip(&sources).filter(is_older);
+    older.map(|(entry, _)| entry.path.clone()).collect()
+}
+
 fn step<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
     let at = next.fetch_add(1, Ordering::Relaxed);
     all.get(at).map(|one| (at, one))
@@ -204,7 +232,6 @@ fn step<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::Relation;
 
     fn entry(name: &str, attributes: Attributes) -> Entry {
         let path = PathBuf::from(format!("/store/{name}.journal"));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::content::{Links, not_a_file};
 use crate::error::Error;
 use crate::format::Format;
+use crate::place::unpacked;
 use crate::role::{Role, Shape};
 use crate::shell::import_command;
 use crate::sources::{Find, find, find_store};
@@ -67,6 +68,17 @@ impl Spec {
     /// The absolute path, links resolved.
     pub(crate) fn place(&self) -> PathBuf {
         self.with_part(self.real_path.clone())
+    }
+
+    /// Where its session is named after, as far as can be told without looking into it: a packed file
+    /// has the name that it has unpacked.
+    pub(crate) fn plain_place(&self) -> PathBuf {
+        unpacked(&self.place())
+    }
+
+    /// Whether its name says that it is packed.
+    pub(crate) fn is_named_packed(&self) -> bool {
+        self.part.is_none() && self.plain_place() != self.real_path
     }
 
     fn with_part(&self, path: PathBuf) -> PathBuf {

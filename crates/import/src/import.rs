@@ -255,7 +255,11 @@ impl Import {
             let registries = &around.registries;
             let attempt =
                 Attempt { import: self, registries, original: &original, name: &name, staging };
-            let Some(report) = attempt.run()? else { continue };
+            let Some(report) = attempt.run()? else {
+                // It may wait for a name that only `staging` knows of: that is found out in the end.
+                staging = None;
+                continue;
+            };
             let report = match settled.take() {
                 Some(before) => merge(before, report),
                 None => report,
@@ -359,7 +363,7 @@ fn merge(before: SourceReport, mut after: SourceReport) -> SourceReport {
 
 /// What files that must wait for each other have in common: the session's name, without a number.
 fn key_of(spec: &Spec) -> (Option<String>, String) {
-    let place = spec.place();
+    let place = spec.plain_place();
     let name = session_name(&place, spec.agent.as_deref()).ok();
     name.map_or_else(|| (None, place.to_string_lossy().into_owned()), |name| family(&name))
 }

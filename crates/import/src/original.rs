@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::lines::{Lines, Place};
 use crate::naming::agent;
-use crate::place::with_end;
+use crate::place::{packed, unpacked};
 use crate::role::{Role, Shape};
 use crate::sources::{Copies, Facts, Registries, recognise, recognise_whole, source_of};
 use crate::turn::Turns;
@@ -97,6 +97,11 @@ impl Original {
     /// Its absolute path, links resolved; that of a part is below that of its file.
     pub(crate) fn place(&self) -> &Path {
         &self.place
+    }
+
+    /// Whether it is packed.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.known.packed.is_some()
     }
 
     /// What part it plays.
@@ -251,16 +256,9 @@ fn begins_packed(file: &PlainFile) -> bool {
     })
 }
 
-/// What a packed file was called before.
-fn unpacked(place: &Path) -> PathBuf {
-    let is_packed = place.extension().is_some_and(|extension| extension == "zst");
-    if is_packed { place.with_extension("") } else { place.to_owned() }
-}
-
 /// Whether a source that is known by its place is still there.
 pub(crate) fn is_there(place: &Path) -> bool {
-    let packed = || with_end(place, ".zst");
     // A part is below its file, which is no folder.
     let is_part = || place.parent().is_some_and(Path::is_file);
-    place.exists() || is_part() || packed().exists()
+    place.exists() || is_part() || packed(place).exists()
 }

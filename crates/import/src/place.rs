@@ -49,6 +49,17 @@ pub(crate) fn with_end(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
+/// What a packed file was called before.
+pub(crate) fn unpacked(place: &Path) -> PathBuf {
+    let is_packed = place.extension().is_some_and(|extension| extension == "zst");
+    if is_packed { place.with_extension("") } else { place.to_owned() }
+}
+
+/// What a file is called when it was packed.
+pub(crate) fn packed(place: &Path) -> PathBuf {
+    with_end(place, ".zst")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use crate::fingerprint::Fingerprint;
 use crate::format::Format;
 use crate::import::LABEL;
 use crate::original::Original;
-use crate::place::with_end;
+use crate::place::packed;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::role::{Role, Shape};
 use crate::shell::{command, import_command, shell_path};
@@ -204,5 +204,5 @@ fn packed_or_plain(place: &Path, entry: &Entry) -> PathBuf {
     if entry.attributes.packed.is_none() {
         return place.to_owned();
     }
-    with_end(place, ".zst")
+    packed(place)
 }

@@ -61,7 +61,9 @@ fn needed(spec: &Spec, missing: u64) -> u64 {
 /// What of a source is not stored yet, going by what stands under its name: whether that is of this
 /// source is found out when it is read.
 fn missing(store: &Path, spec: &Spec) -> u64 {
-    let Ok(name) = session_name(&spec.place(), spec.agent.as_deref()) else { return spec.bytes };
+    let Ok(name) = session_name(&spec.plain_place(), spec.agent.as_deref()) else {
+        return spec.bytes;
+    };
     let path = store.join(name.relative_path());
     let Ok(journal) = path.metadata() else { return spec.bytes };
     let is_older = |source: Metadata| Some(source.modified().ok()? < journal.modified().ok()?);
@@ -69,6 +71,10 @@ fn missing(store: &Path, spec: &Spec) -> u64 {
     if source.and_then(is_older) == Some(true) {
         // It was not touched since; thousands of journals need not be opened for that.
         return spec.bytes.saturating_sub(journal.len());
+    }
+    if spec.is_named_packed() {
+        // Receipts tell of what it is unpacked.
+        return spec.bytes;
     }
     let receipt = Stored::open(name, path).ok().and_then(Result::ok);
     let taken = receipt.and_then(|stored| Some(stored.receipt()?.1.bytes));

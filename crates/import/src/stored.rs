@@ -16,7 +16,7 @@ use crate::mapper::OPAQUE;
 use crate::naming::number;
 use crate::object::Object;
 use crate::original::{Original, is_there};
-use crate::place::readable;
+use crate::place::{packed, readable};
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::sources::{Facts, source_of};
 
@@ -97,6 +97,7 @@ impl Stored {
     /// Whether it came from this source.
     pub(crate) fn is_from(&self, original: &Original) -> bool {
         self.source().is_some_and(|source| source == original.place())
+            && self.beside(original).is_none()
     }
 
     /// Which state of its source it is.
@@ -115,8 +116,22 @@ impl Stored {
     /// Why it is another source's: that one is still there, so this one was not moved.
     pub(crate) fn another(&self, original: &Original) -> Option<String> {
         let source = self.source()?;
-        let is_another = source != original.place() && is_there(&source);
-        is_another.then(|| format!("was imported from {}, which is still there", readable(source)))
+        let another = if source == original.place() {
+            self.beside(original)?
+        } else {
+            Some(source).filter(|source| is_there(source))?
+        };
+        Some(format!("was imported from {}, which is still there", readable(another)))
+    }
+
+    /// The file that it came from, where this source is another one of the same plain name: one of the
+    /// two is packed.
+    fn beside(&self, original: &Original) -> Option<PathBuf> {
+        let standing = self.standing.as_ref()?;
+        let was_packed = standing.attributes.packed.is_some();
+        let place = original.place();
+        let file = if was_packed { packed(place) } else { place.to_owned() };
+        (was_packed != original.is_packed() && file.is_file()).then_some(file)
     }
 
     /// The offsets that its receipts cover.
@@ -275,12 +290,16 @@ impl Stored {
     }
 }
 
-/// Tells the sessions that a source was before the last one which state of it they would be now.
+/// Tells the sessions that a source was before the last one which state of it they would be now. So
+/// too those of other sources: what was moved over this one is what this one is now.
 pub(crate) fn number_versions(stored: &mut [Stored], original: &Original) {
-    let mut own: Vec<_> = stored.iter_mut().filter(|one| one.is_from(original)).collect();
-    let newest = own.iter().map(|one| one.version()).max().unwrap_or_default();
-    for one in own.iter_mut().filter(|one| one.version() < newest) {
-        one.next_version = Some(newest + 1);
+    let own = stored.iter().filter(|one| one.is_from(original));
+    let Some(newest) = own.map(Stored::version).max() else { return };
+    for one in stored {
+        let is_newest = one.version() == newest && one.is_from(original);
+        if one.version() <= newest && !is_newest {
+            one.next_version = Some(newest + 1);
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! All sessions of a store as the files that they were, names included.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -15,11 +17,13 @@ use crate::catalogue::{Catalogue, Entry};
 use crate::error::{Error, Problem, Result};
 use crate::export::{Export, Exported};
 use crate::naming::number;
-use crate::place::with_end;
 use crate::receipt::{Gaps, receipts};
 
 /// What the file of a session that was not imported is called.
 const EXTENSION: &str = "jsonl";
+
+/// How many bytes the name of a file has at most, on Linux and elsewhere.
+const NAME_MAX: usize = 255;
 
 /// A session, and the file that it became.
 #[derive(Debug)]
@@ -106,7 +110,7 @@ impl<'a> Tree<'a> {
             fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", e))?;
         }
         // Until it is whole it has another name.
-        let unfinished = with_end(&path, ".unfinished");
+        let unfinished = beside(&path, ".unfinished");
         let fail = |operation| {
             let path = path.clone();
             move |error| Error::io(&path, operation, error)
@@ -182,23 +186,41 @@ fn plan(catalogue: &Catalogue) -> Vec<(&Entry, PathBuf)> {
     let base = common(catalogue.entries().iter().map(|one| one.attributes.root_path()));
     let mut taken = HashSet::new();
     let mut plan = Vec::new();
-    for entry in catalogue.entries() {
+    let mut entries: Vec<_> = catalogue.entries().iter().collect();
+    // Names that are made up here are not to be those of sources.
+    entries.sort_by_key(|entry| {
+        let known = &entry.attributes;
+        (known.source.is_empty(), catalogue.is_outdated(entry), known.packed.is_some())
+    });
+    for entry in entries {
         let place = original_place(&entry.attributes, &base).map(|place| {
             // A source that was rewritten is several sessions; what it was last has the name.
             if catalogue.is_outdated(entry) {
-                with_end(&place, &format!(".version-{}", number(&entry.name)))
+                beside(&place, &format!(".version-{}", number(&entry.name)))
             } else {
                 place
             }
         });
-        let own = || entry.name.relative_path().with_extension(EXTENSION);
-        let mut place = place.unwrap_or_else(own);
-        while !taken.insert(place.clone()) {
-            place = with_end(&place, ".again");
+        let place = place.unwrap_or_else(|| entry.name.relative_path().with_extension(EXTENSION));
+        let (mut free, mut again) = (place.clone(), String::new());
+        while !taken.insert(free.clone()) {
+            again.push_str(".again");
+            free = beside(&place, &again);
         }
-        plan.push((entry, place));
+        plan.push((entry, free));
     }
     plan
+}
+
+/// The path with this behind it; where no file may have so long a name, behind as much of it as fits.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let mut length = name.len().min(NAME_MAX.saturating_sub(end.len()));
+    // No character is cut.
+    while name.get(length).is_some_and(|byte| byte & 0xC0 == 0x80) && length > 0 {
+        length -= 1;
+    }
+    path.with_file_name(OsStr::from_bytes(&[&name[..length], end.as_bytes()].concat()))
 }
 
 fn original_place(attributes: &Attributes, base: &Path) -> Option<PathBuf> {
@@ -232,6 +254,21 @@ mod tests {
         assert_eq!(common(&["/a/b/c", "", "/a/b/d", "/a/b"]), Path::new("/a/b"));
         assert_eq!(common(&["/a/b", "/c"]), Path::new("/"));
         assert_eq!(common(&[]), Path::new(""));
+    }
+
+    #[test]
+    fn a_name_is_never_too_long() {
+        let name = |name: &str| beside(Path::new(&format!("/a/{name}")), ".end");
+        assert_eq!(name("x.jsonl"), Path::new("/a/x.jsonl.end"));
+        for (name, kept) in
+            [("x".repeat(255), 251), ("é".repeat(127), 250), ("\u{1f980}".repeat(63), 248)]
+        {
+            let short = beside(Path::new(&name), ".end");
+            assert_eq!(short, Path::new(&format!("{}.end", &name[..kept])));
+        }
+        // What continues nothing is no character.
+        let odd = OsStr::from_bytes(&[0x80; 255]);
+        assert_eq!(beside(Path::new(odd), ".end"), Path::new(".end"));
     }
 
     #[test]

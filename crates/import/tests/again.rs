@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use session_journal::{AppendOptions, Durability, Journal, NewRecord, Options, SessionName};
-use session_journal_import::{Attributes, Outcome, RECEIPT_KIND, Receipt};
+use session_journal_import::{Attributes, Leaf, Outcome, RECEIPT_KIND, Receipt, Tree};
 use support::{Bench, SourceLine, grow, open};
 
 const HEADER: &str = "{\"type\":\"session\",\"id\":\"s\"}\n";
@@ -488,4 +488,58 @@ fn a_receipt_whose_lines_are_missing_is_not_believed() {
     assert_eq!(report.session.as_ref().map(ToString::to_string).as_deref(), Some("a~2"));
     assert_eq!(bench.export_of(&report), fs::read(&path).expect("reads"));
     bench.run(&path, Outcome::Unchanged);
+}
+
+/// Both have the same plain name. The second one waited for the name of the first, or was called the
+/// same source rewritten, and each run appended to both that they were the newest state of it.
+#[test]
+fn a_file_and_a_packed_one_of_its_name_both_arrive() {
+    let (plain, packed) = ("{\"n\":1}\n", "{\"n\":2}\n{\"n\":3}\n");
+    for jobs in [1, 8] {
+        let mut bench = Bench::new();
+        bench.options.jobs = jobs;
+        bench.write("in/a.jsonl", plain);
+        bench.write("in/a.jsonl.zst", zstd::encode_all(packed.as_bytes(), 1).expect("packs"));
+        let (lines, summary) = bench.run_all(&[bench.path("in")]);
+        assert_eq!((summary.imported, summary.failed), (2, 0), "{lines:?}");
+        assert_eq!((bench.export("a"), bench.export("a~2")), (plain.into(), packed.into()));
+        let of = |name| bench.journal(name).metadata().expect("is there").len();
+        let before = ["a", "a~2"].map(of);
+        for _ in 0..2 {
+            assert_eq!(bench.run_all(&[bench.path("in")]).1.unchanged, 2);
+            assert_eq!(["a", "a~2"].map(of), before, "nothing is said again");
+        }
+        let catalogue = bench.catalogue();
+        let tree = Tree::new(&catalogue, bench.path("back")).expect("plans");
+        let each = &mut |_: &SessionName, leaf: session_journal_import::Result<Leaf>| {
+            leaf.expect("exports");
+        };
+        tree.write(false, each, &mut || true).expect("writes");
+        let back =
+            |name: &str| fs::read_to_string(bench.path("back").join(name)).expect("is there");
+        assert_eq!((&*back("a.jsonl"), &*back("a.jsonl.again")), (plain, packed));
+    }
+}
+
+#[test]
+fn a_source_that_is_packed_later_is_the_same() {
+    let bench = Bench::new();
+    let path = bench.write("in/a.jsonl", HEADER);
+    bench.run_all(&[bench.path("in")]);
+    fs::remove_file(&path).expect("removes");
+    let pack = |text: &str| zstd::encode_all(text.as_bytes(), 1).expect("packs");
+    let packed = bench.write("in/a.jsonl.zst", pack(HEADER));
+    let report = bench.run(&packed, Outcome::Unchanged);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("a"));
+    bench.write("in/a.jsonl.zst", pack(MESSAGE));
+    let report = bench.run(&packed, Outcome::Imported);
+    assert!(report.reason.ends_with("since it became session a"), "{}", report.reason);
+    let catalogue = bench.catalogue();
+    let tree = Tree::new(&catalogue, bench.path("back")).expect("plans");
+    tree.write(false, &mut |_, _| {}, &mut || true).expect("writes");
+    assert_eq!(fs::read_to_string(bench.path("back/a.jsonl")).expect("is there"), MESSAGE);
+    fs::remove_file(&packed).expect("removes");
+    bench.write("in/a.jsonl", format!("{MESSAGE}{MESSAGE}"));
+    let report = bench.run(&path, Outcome::Extended);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("a~2"));
 }

@@ -96,3 +96,19 @@ fn a_source_that_is_older_than_its_journal_is_taken_for_what_was_imported() {
     source.set_modified(std::time::UNIX_EPOCH).expect("sets its time");
     assert_eq!(bench.import().plan(&[bench.source()]).space().needed, 0);
 }
+
+/// Its journal has the plain name, and was not found.
+#[test]
+fn a_packed_source_that_is_there_needs_no_room() {
+    let bench = Bench::new();
+    let packed = bench.folder.path().join("packed.jsonl.zst");
+    let lines = "{\"id\":1234}\n".repeat(1000);
+    fs::write(&packed, zstd::encode_all(lines.as_bytes(), 1).expect("packs")).expect("writes");
+    let paths = [packed];
+    assert!(bench.import().plan(&paths).space().needed > lines.len() as u64);
+    assert_eq!(bench.import().run(&paths, &mut |_| {}).imported, 1);
+    assert_eq!(bench.import().plan(&paths).space().needed, 0);
+    let more = lines.repeat(2);
+    fs::write(&paths[0], zstd::encode_all(more.as_bytes(), 1).expect("packs")).expect("writes");
+    assert!(bench.import().plan(&paths).space().needed > lines.len() as u64, "it may have grown");
+}

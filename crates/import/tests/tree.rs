@@ -126,6 +126,84 @@ fn a_look_up_finds_the_state_that_the_source_is_in() {
     assert_eq!(found(1, Outcome::Unchanged), ["main/a"; 3]);
 }
 
+/// The session that was there before kept the name, for its number is the greater one.
+#[test]
+fn a_source_that_was_moved_over_another_has_its_name() {
+    let bench = Bench::new();
+    let moved = bench.write("in/x/a.jsonl", "{\"from\":\"x\"}\n");
+    let place = bench.write("in/y/a.jsonl", "{\"from\":\"y\"}\n");
+    bench.run_all(&[bench.path("in")]);
+    fs::rename(&moved, &place).expect("moves it");
+    let report = bench.run(&place, Outcome::Unchanged);
+    assert_eq!(report.session.map(|name| name.to_string()).as_deref(), Some("a"));
+    let (back, _) = export(&bench, "back");
+    let at = |end: &str| back.iter().find(|(path, _)| path.ends_with(end)).map(|(_, all)| &all[..]);
+    assert_eq!(at("a.jsonl"), Some(&b"{\"from\":\"x\"}\n"[..]), "{back:?}");
+    assert_eq!(at("a.jsonl.version-2"), Some(&b"{\"from\":\"y\"}\n"[..]), "{back:?}");
+    // It is said once, and what comes next is behind it.
+    let size = bench.journal("a").metadata().expect("is there").len();
+    bench.run(&place, Outcome::Unchanged);
+    assert_eq!(bench.journal("a").metadata().expect("is there").len(), size);
+    bench.write("in/y/a.jsonl", "{\"from\":\"z\"}\n");
+    let report = bench.run(&place, Outcome::Imported);
+    assert!(report.reason.ends_with("since it became session a"), "{}", report.reason);
+    bench.write("in/y/a.jsonl", "{\"from\":\"x\"}\nmore\n");
+    bench.run(&place, Outcome::Extended);
+    let (back, _) = export(&bench, "back-2");
+    let name = back.keys().find(|path| path.ends_with("a.jsonl")).expect("has its name");
+    assert_eq!(back[name], b"{\"from\":\"x\"}\nmore\n", "{back:?}");
+}
+
+/// The name that a file has until it is whole was too long for the file system.
+#[test]
+fn a_file_with_the_longest_name_comes_back() {
+    let bench = Bench::new();
+    let name = format!("in/{}.jsonl", "n".repeat(255 - ".jsonl".len()));
+    for n in 1..=2 {
+        let path = bench.write(&name, format!("{{\"version\":{n}}}\n"));
+        bench.run(&path, Outcome::Imported);
+    }
+    let (back, same) = export(&bench, "back");
+    assert_eq!((back.len(), same.len()), (2, 2));
+    let name = Path::new(&name).file_name().expect("a name");
+    assert_eq!(back[Path::new(name)], b"{\"version\":2}\n");
+    assert!(same.iter().all(|(_, same)| *same == Some(true)), "{same:?}");
+}
+
+/// A name that is made up for an older state is not taken from a source that has it.
+#[test]
+fn a_source_that_is_named_like_a_version_has_its_name() {
+    let bench = Bench::new();
+    let folder = "in/agents/main/sessions";
+    for n in 1..=2 {
+        let path = bench.write(&format!("{folder}/a.jsonl"), format!("{{\"version\":{n}}}\n"));
+        bench.run(&path, Outcome::Imported);
+    }
+    bench.write(&format!("{folder}/a.jsonl.version-1"), "what somebody had put aside\n");
+    bench.run_all(&[bench.path(folder)]);
+    let (back, _) = export(&bench, "back");
+    assert_eq!(names(&back), ["a.jsonl", "a.jsonl.version-1", "a.jsonl.version-1.again"]);
+    assert_eq!(back[Path::new("a.jsonl.version-1")], b"what somebody had put aside\n");
+    assert_eq!(back[Path::new("a.jsonl.version-1.again")], b"{\"version\":1}\n");
+}
+
+/// A session that was never a file takes no name from one that was.
+#[test]
+fn a_source_has_its_name_where_an_own_session_has_it_too() {
+    let bench = Bench::new();
+    let name = "a".parse().expect("a name");
+    fs::create_dir(bench.store()).expect("makes a folder");
+    let options = session_journal::Options::default();
+    let own = session_journal::Journal::create(bench.journal("a"), &name, &options);
+    own.expect("creates").close().expect("closes");
+    bench.append("a", "mine");
+    bench.run(&bench.write("in/a.jsonl", "{}\n"), Outcome::Imported);
+    let (back, _) = export(&bench, "back");
+    assert_eq!(names(&back), ["a.jsonl", "a.jsonl.again"]);
+    assert_eq!(back[Path::new("a.jsonl")], b"{}\n");
+    assert_eq!(back[Path::new("a.jsonl.again")], b"mine\n");
+}
+
 #[test]
 fn what_was_appended_here_comes_along_and_own_sessions_too() {
     let bench = Bench::new();

@@ -472,17 +472,22 @@ impl Store {
         Ok(journals)
     }
 
-    /// The session of this very name: `agent/id`, or the id alone where only one agent has it.
+    /// The session of this very name: `agent/id`, or the id alone.
     ///
     /// # Errors
-    /// `Io` where the folder cannot be read.
+    /// `Invalid` where several agents have a session of this id, with their names; `Io` where the folder
+    /// cannot be read.
     pub fn named(&self, text: &str) -> Result<Option<SessionName>> {
         if let Some(exact) = self.of_this_name(text) {
             return Ok(Some(exact));
         }
         let mut names = self.names()?;
         names.retain(|name| name.id() == text);
-        Ok(if names.len() == 1 { names.pop() } else { None })
+        match names.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(only.clone())),
+            several => Err(self.may_mean(text, several)),
+        }
     }
 
     fn of_this_name(&self, text: &str) -> Option<SessionName> {
@@ -499,31 +504,27 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Invalid` where several begin so, with their names.
     pub fn resolve(&self, text: &str) -> Result<SessionName> {
-        if let Some(exact) = self.of_this_name(text) {
+        if let Some(exact) = self.named(text)? {
             return Ok(exact);
         }
-        let names = self.names()?;
-        let exactly: Vec<&SessionName> = names.iter().filter(|name| name.id() == text).collect();
-        let begins =
-            |name: &&SessionName| name.id().starts_with(text) || name.to_string().starts_with(text);
-        let found =
-            if exactly.is_empty() { names.iter().filter(begins).collect() } else { exactly };
-        match found.as_slice() {
-            [only] => Ok((*only).clone()),
+        let mut names = self.names()?;
+        names.retain(|name| name.id().starts_with(text) || name.to_string().starts_with(text));
+        match names.as_slice() {
+            [only] => Ok(only.clone()),
             [] => {
                 let what = format!("no session {text:?}");
                 Err(Error::new(&self.inner.dir, Cause::NotFound { what }))
             }
-            several => {
-                let mut names: Vec<String> =
-                    several.iter().take(5).map(ToString::to_string).collect();
-                if several.len() > 5 {
-                    names.push("…".to_owned());
-                }
-                let what = format!("{text:?} may mean {}", names.join(", "));
-                Err(Error::invalid(&self.inner.dir, what))
-            }
+            several => Err(self.may_mean(text, several)),
         }
+    }
+
+    fn may_mean(&self, text: &str, several: &[SessionName]) -> Error {
+        let mut names: Vec<String> = several.iter().take(5).map(ToString::to_string).collect();
+        if several.len() > 5 {
+            names.push("…".to_owned());
+        }
+        Error::invalid(&self.inner.dir, format!("{text:?} may mean {}", names.join(", ")))
     }
 
     fn name_of(&self, path: &Path) -> Option<SessionName> {

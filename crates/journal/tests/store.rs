@@ -139,9 +139,11 @@ fn a_name_or_its_beginning_means_one_session_or_is_refused() {
     {
         assert_eq!(named(text).as_deref(), Some(name), "{text}");
     }
-    for beginning in ["chat", "al", "main/chat", "twin", ""] {
-        assert_eq!(named(beginning), None, "{beginning:?} is no name, or that of two");
+    for beginning in ["chat", "al", "main/chat", ""] {
+        assert_eq!(named(beginning), None, "{beginning:?} is no name");
     }
+    let told = store.named("twin").unwrap_err().to_string();
+    assert!(told.contains("main/twin") && told.contains("other/twin"), "{told}");
     assert_eq!(found("main/chat-10").unwrap(), "main/chat-10");
     assert_eq!(found("other/c").unwrap(), "other/chat-2");
     assert_eq!(found("al").unwrap(), "alone");

@@ -24,7 +24,7 @@ use crate::{ask, target};
     sjournal delete main/demo main/other --yes\n  \
     sjournal --json delete main/demo --yes --takeover always")]
 pub(crate) struct Args {
-    /// The sessions: names in full, keys, ids or journal files; the beginning of a name will not do
+    /// The sessions: names in full, or journal files; no key, no id, no beginning of a name
     #[arg(required = true, value_name = "SESSION")]
     sessions: Vec<String>,
     /// Whether to take one from an owner that has not released it

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     let done = match &args.output {
         None => to_output(write, total, context)?,
         Some(file) => {
-            not_the_journal(file, &path)?;
+            not_a_journal(file, &path)?;
             let done = to_file(write, total, file, context)?;
             let what = format!("{}, {}", count(done.records, "record"), size(done.bytes));
             context.note(&format!("{}: {what}", file.display()));
@@ -91,7 +91,7 @@ fn clean(args: &Args, path: &Path, context: &mut Context) -> Result<Exit, Failur
     let done = match &args.output {
         None => to_output(write, total, context)?,
         Some(file) => {
-            not_the_journal(file, path)?;
+            not_a_journal(file, path)?;
             to_file(write, total, file, context)?
         }
     };
@@ -168,13 +168,22 @@ fn finished<T>(done: T, context: &Context) -> Result<T, Failure> {
     if context.stop.is_requested() { Err(Failure::Interrupted) } else { Ok(done) }
 }
 
-fn not_the_journal(file: &Path, journal: &Path) -> Result<(), Failure> {
+/// What it would take the place of is not to be a session.
+fn not_a_journal(file: &Path, journal: &Path) -> Result<(), Failure> {
     let place = |path: &Path| path.canonicalize().ok();
-    if place(file).is_some() && place(file) == place(journal) {
-        let (what, advice) = ("is the journal itself", "write to another file");
-        return Err(Failure::about(ErrorKind::Invalid, file, what, advice));
-    }
-    Ok(())
+    let what = if place(file).is_some() && place(file) == place(journal) {
+        "is the journal itself"
+    } else if file.is_file() && !is_something_else(file) {
+        "is a journal"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::about(ErrorKind::Invalid, file, what, "write to another file"))
+}
+
+/// Whether a file is no journal, not even one that is damaged.
+fn is_something_else(file: &Path) -> bool {
+    Reader::open(file).is_err_and(|error| error.kind() == ErrorKind::NotAJournal)
 }
 
 fn about(path: &Path, error: &std::io::Error) -> Failure {

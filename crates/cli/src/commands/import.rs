@@ -285,6 +285,8 @@ fn next(summary: &Summary, args: &Args) -> Option<String> {
     let new = summary.imported + summary.extended + summary.empty;
     match (new, summary.unchanged) {
         (0, 0) => None,
+        // There is something to do: what those that failed say.
+        (0, _) if summary.failed > 0 => None,
         (0, _) => Some("nothing to do".to_owned()),
         _ if !args.dry_run => Some("sjournal ls".to_owned()),
         _ if args.paths.is_empty() => Some("sjournal import --yes".to_owned()),

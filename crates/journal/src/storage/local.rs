@@ -321,8 +321,13 @@ fn unsupported_or(error: rustix::io::Errno) -> io::Error {
     use rustix::io::Errno;
     let is_unsupported =
         matches!(error, Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS)
-            || (error == Errno::NOENT && !Path::new("/proc/self/fd").exists());
+            || (error == Errno::NOENT && !can_name());
     if is_unsupported { io::Error::from(io::ErrorKind::Unsupported) } else { error.into() }
+}
+
+/// Whether a file without a name can be given one: that goes by `/proc`, which may not be mounted.
+pub(super) fn can_name() -> bool {
+    Path::new("/proc/self/fd").exists()
 }
 
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {

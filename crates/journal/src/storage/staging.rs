@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::local::{folder_of, link_unnamed, open_unnamed, read_fully, repeated};
+use super::local::{can_name, folder_of, link_unnamed, open_unnamed, read_fully, repeated};
 use super::{Access, Attachment, Disk, Filesystem, FolderLock, Landing, LocalDisk, Storage};
 use crate::error::{Cause, Error, Result};
 
@@ -27,7 +27,7 @@ use crate::error::{Cause, Error, Result};
 /// refused. Each takes a file handle until it is published. Journals that have a name already cannot
 /// be opened for writing here.
 ///
-/// Linux only, and only on file systems that have files without a name; elsewhere
+/// Linux only, with `/proc`, and only on file systems that have files without a name; elsewhere
 /// [`Journal::create`](crate::Journal::create) answers with an error of the kind
 /// [`Io`](crate::ErrorKind::Io) whose source is `Unsupported`.
 #[derive(Debug, Default)]
@@ -227,6 +227,9 @@ impl Disk for Staging {
         let is_taken = fs::symlink_metadata(path).is_ok() || self.holds(path);
         if is_taken {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        }
+        if !can_name() {
+            return Err(io::Error::from(io::ErrorKind::Unsupported));
         }
         let file = open_unnamed(folder_of(path))?;
         file.write_all_at(content, 0)?;

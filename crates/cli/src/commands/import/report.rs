@@ -1,6 +1,7 @@
 //! `--report FILE`: what became of every source, as one JSON text, written as it goes.
 
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -8,6 +9,9 @@ use session_journal::ErrorKind;
 use tempfile::NamedTempFile;
 
 use crate::exit::Failure;
+
+/// How every report begins.
+const BEGIN: &str = "{\"sources\":[";
 
 /// A report on its way; it has its name when it is whole.
 pub(super) struct Report {
@@ -18,11 +22,15 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn begin(path: &Path) -> Result<Self, Failure> {
+        if !may_be_replaced(path).map_err(|error| failed(path, &error))? {
+            let (what, advice) = ("is there already, and is no report", "name another file");
+            return Err(Failure::about(ErrorKind::Invalid, path, what, advice));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
         let file = file.map_err(|error| failed(path, &error.kind().into()))?;
         let mut report = Self { path: path.to_owned(), out: BufWriter::new(file), is_first: true };
-        report.put("{\"sources\":[")?;
+        report.put(BEGIN)?;
         Ok(report)
     }
 
@@ -46,9 +54,24 @@ impl Report {
     }
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Failure {
+/// Whether nothing is lost where a report takes this place: it may be mistaken for a source or a
+/// journal.
+fn may_be_replaced(path: &Path) -> io::Result<bool> {
+    let metadata = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        metadata => metadata?,
+    };
+    if !metadata.is_file() {
+        return Ok(false);
+    }
+    let mut begin = Vec::new();
+    File::open(path)?.take(BEGIN.len() as u64).read_to_end(&mut begin)?;
+    Ok(begin.is_empty() || begin == BEGIN.as_bytes())
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
     let kind = match error.kind() {
-        std::io::ErrorKind::StorageFull => ErrorKind::NoSpace,
+        io::ErrorKind::StorageFull => ErrorKind::NoSpace,
         _ => ErrorKind::Io,
     };
     let what = format!("could not write the report: {error}");
