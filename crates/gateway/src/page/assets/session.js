@@ -1,0 +1,384 @@
+// One session: its conversation, live, and its history.
+
+import { follow, get, pathOf } from "./api.js";
+import { announce, byId, el, icon } from "./dom.js";
+import { bytes, count, counted } from "./format.js";
+import { branchesEl, factsEl } from "./facts.js";
+import { historyOf } from "./history.js";
+import { heard, place, rowsOf } from "./rows.js";
+import { Thread } from "./thread.js";
+import { damageEl, ownerTitle, stateEl, titleOf } from "./words.js";
+
+const PAGE = 100;
+const INFO_MS = 4000;
+/** So near to the edge the next page is read, and so near to the end what comes is scrolled to. */
+const NEAR = 600;
+const AT_END = 60;
+
+let now = null;
+
+/** Shows a session. `tab` is `conversation` or `history`. */
+export async function show(name, tab, trouble) {
+  if (now?.name === name) {
+    now.turnTo(tab);
+    return;
+  }
+  leave();
+  now = new Open(name, tab, trouble);
+  await now.begin();
+}
+
+/** Nothing is shown any more. */
+export function leave() {
+  now?.abort.abort();
+  clearInterval(now?.timer);
+  now = null;
+  byId("session").replaceChildren();
+}
+
+/** A key that was pressed while a session is shown; true where it meant something. */
+export const key = (event) => now?.key(event) ?? false;
+
+class Open {
+  thread = new Thread();
+  abort = new AbortController();
+  drawn = new Map();
+  info = null;
+  view = null;
+  reading = false;
+  atEnd = true;
+  drawing = 0;
+  unseen = 0;
+
+  constructor(name, tab, trouble) {
+    Object.assign(this, { name, tab, trouble });
+  }
+
+  async begin() {
+    this.frame();
+    try {
+      await Promise.all([this.readInfo(), this.readEnd()]);
+    } catch (error) {
+      if (!this.abort.signal.aborted) this.trouble(error);
+      return;
+    }
+    this.turnTo(this.tab);
+    this.timer = setInterval(() => { if (!document.hidden) this.readInfo().catch(() => {}); }, INFO_MS);
+    if (this.tab === "conversation") this.list.closest(".scroller").focus({ preventScroll: true });
+  }
+
+  // ---- the frame ---------------------------------------------------------------------------
+
+  frame() {
+    this.head = el("div", { class: "session-head" });
+    this.list = el("ol", { class: "thread", id: "thread", "aria-label": "Conversation" });
+    this.edge = el("p", { class: "edge" });
+    this.tail = el("p", { class: "edge" });
+    this.newer = el("button", { type: "button", class: "newer", hidden: true, onclick: () => this.toEnd() });
+    this.scroller = el("div", { class: "scroller", id: "conversation", tabindex: "0", role: "region", "aria-label": "Conversation" },
+      el("div", { class: "column" }, this.edge, this.list, this.tail));
+    this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.facts = el("div");
+    this.branches = el("nav", { class: "branches", id: "branches", "aria-label": "Branches", tabindex: "-1" });
+    this.past = el("div", { class: "scroller past", id: "history", hidden: true, tabindex: "0", role: "region", "aria-label": "History" });
+    const beside = el("aside", { class: "beside", "aria-label": "About this session" },
+      el("details", { open: matchMedia("(min-width: 901px)").matches },
+        el("summary", {}, "About this session"),
+        el("section", {}, el("h2", {}, "Branches"), this.branches), this.facts));
+    byId("session").replaceChildren(this.head, el("div", { class: "panes" }, el("div", { class: "main-pane" }, this.scroller, this.past, this.newer), beside));
+    this.headFrame();
+  }
+
+  headFrame() {
+    const link = (tab, word, keys) => el("a", { href: `#/session/${encodeURIComponent(this.name)}${tab === "history" ? "/history" : ""}`, class: "tab", "data-tab": tab, "aria-keyshortcuts": keys }, word);
+    this.title = el("h1", { id: "session-title", tabindex: "-1" }, this.name);
+    this.sub = el("p", { class: "sub" });
+    this.live = el("span", { class: "live", role: "status" });
+    this.chips = el("p", { class: "chips" });
+    this.tabs = el("nav", { class: "tabs", "aria-label": "Views of this session" }, link("conversation", "Conversation", "c"), link("history", "History", "h"), this.live);
+    this.head.replaceChildren(
+      el("a", { class: "back quiet", href: "#/", "aria-label": "Back to all sessions" }, icon("back"), el("span", {}, "Sessions")),
+      el("div", { class: "names" }, this.title, this.sub), this.chips, this.tabs);
+  }
+
+  turnTo(tab) {
+    this.tab = tab;
+    for (const one of this.tabs.querySelectorAll("a")) {
+      if (one.dataset.tab === tab) one.setAttribute("aria-current", "page");
+      else one.removeAttribute("aria-current");
+    }
+    this.scroller.hidden = tab !== "conversation";
+    this.past.hidden = tab !== "history";
+    if (tab === "history") this.readPast();
+    else this.tellNewer();
+  }
+
+  async readInfo() {
+    const info = await get(pathOf(this.name), {}, this.abort.signal);
+    const was = this.info;
+    this.info = info;
+    const title = titleOf(info);
+    this.title.textContent = title;
+    document.title = `${title} · session journal`;
+    this.sub.textContent = [title === info.session ? null : info.session, info.attributes?.key === title ? null : info.attributes?.key].filter(Boolean).join(" · ");
+    const damaged = info.header_damaged || info.damage.length > 0;
+    this.chips.replaceChildren(stateEl(info), damageEl({ damaged }) ?? "",
+      el("span", {}, info.owner ? (info.held_here ? "this gateway" : ownerTitle(info.owner)) : "no owner"),
+      el("span", {}, `generation ${count(info.generation)}`), el("span", {}, counted(info.records, "record")), el("span", {}, bytes(info.bytes)));
+    this.facts.replaceChildren(factsEl(info));
+    const hasChanged = was && (was.generation !== info.generation || was.state !== info.state);
+    if (hasChanged && this.tab === "history") this.readPast();
+  }
+
+  async readPast() {
+    if (!this.past.firstChild) this.past.replaceChildren(el("p", { class: "edge" }, "Reading every claim, opening, repair and release …"));
+    try {
+      this.past.replaceChildren(el("div", { class: "column" }, await historyOf(this.name, this.abort.signal)));
+    } catch (error) {
+      if (!this.abort.signal.aborted) this.trouble(error);
+    }
+  }
+
+  // ---- reading -----------------------------------------------------------------------------
+
+  async readEnd() {
+    const page = await this.page({ last: PAGE });
+    const first = firstOf(page) ?? page.last_seq + 1;
+    this.thread.reset(page.records, page.gaps, first, page.last_seq);
+    this.started(page, true);
+    this.follow(page.mark);
+  }
+
+  async readBeginning() {
+    this.following?.abort();
+    const page = await this.page({ from: 1 });
+    this.thread.reset(page.records, page.gaps, 1, lastOf(page) ?? page.last_seq);
+    this.started(page, page.next === null);
+    if (page.next === null) this.follow(page.mark);
+    else this.tell("paused");
+    this.scroller.scrollTop = 0;
+  }
+
+  page(which) {
+    return get(`${pathOf(this.name)}/records`, { limit: PAGE, ...which }, this.abort.signal);
+  }
+
+  started(page, atEnd) {
+    this.atEnd = atEnd;
+    this.unseen = 0;
+    this.draw();
+    if (atEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.fill();
+  }
+
+  /** Reads the page before what is loaded, and keeps what is read in its place. */
+  async readOlder() {
+    if (this.reading || this.thread.first <= 1) return;
+    this.reading = true;
+    try {
+      const page = await this.page({ before: this.thread.first });
+      const height = this.scroller.scrollHeight;
+      this.thread.prepend(page.records, page.gaps, page.next ?? 1);
+      this.draw();
+      this.scroller.scrollTop += this.scroller.scrollHeight - height;
+    } catch (error) {
+      if (!this.abort.signal.aborted) this.trouble(error);
+      return;
+    } finally {
+      this.reading = false;
+    }
+    this.fill();
+  }
+
+  async readNewer() {
+    if (this.reading || this.atEnd) return;
+    this.reading = true;
+    try {
+      const page = await this.page({ from: this.thread.last + 1 });
+      for (const one of [...page.records, ...page.gaps].sort((a, b) => (a.seq ?? a.first_seq) - (b.seq ?? b.first_seq))) this.thread.append(one);
+      this.atEnd = page.next === null;
+      if (this.atEnd) this.follow(page.mark);
+      this.draw();
+    } catch (error) {
+      if (!this.abort.signal.aborted) this.trouble(error);
+    } finally {
+      this.reading = false;
+    }
+  }
+
+  /** Where what is loaded does not fill the window, or nothing of it is on the line. */
+  fill() {
+    if (this.scroller.clientHeight > 0 && this.scroller.scrollTop < NEAR && this.thread.first > 1 && this.atEnd) this.readOlder();
+  }
+
+  async follow(mark) {
+    this.following?.abort();
+    this.following = new AbortController();
+    const signal = AbortSignal.any([this.abort.signal, this.following.signal]);
+    const events = follow(this.name, mark, signal, (state) => { if (!signal.aborted) this.tell(state); });
+    for (;;) {
+      const { value, done } = await events.next();
+      if (signal.aborted) return;
+      if (done) {
+        await this.ended(value);
+        return;
+      }
+      this.came(value.data);
+    }
+  }
+
+  async ended(problem) {
+    this.tell("ended");
+    // The journal is not the one that was read: it begins anew.
+    if (problem?.code === "diverged") await this.readEnd();
+    else if (problem) this.trouble(problem);
+  }
+
+  came(one) {
+    if (!this.thread.append(one)) return;
+    const entry = this.thread.entries.at(-1);
+    if (entry.gap || entry.told.role) {
+      announce(heard(entry));
+      if (!this.isAtBottom()) this.unseen += 1;
+    }
+    if (this.drawing === 0) this.drawing = requestAnimationFrame(() => { this.drawing = 0; this.stick(); });
+  }
+
+  // ---- drawing -----------------------------------------------------------------------------
+
+  isAtBottom() {
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    return scrollHeight - scrollTop - clientHeight < AT_END;
+  }
+
+  stick() {
+    const sticks = this.isAtBottom();
+    this.draw();
+    if (sticks) {
+      this.scroller.scrollTop = this.scroller.scrollHeight;
+      this.unseen = 0;
+    }
+    this.tellNewer();
+  }
+
+  draw() {
+    this.view = this.thread.view();
+    place(this.list, rowsOf(this.view, { select: (seq) => this.select(seq) }), this.drawn);
+    this.branches.replaceChildren(branchesEl(this.view, (seq) => this.select(seq)));
+    this.tellEdges();
+    this.tellNewer();
+  }
+
+  tellEdges() {
+    const { first } = this.thread;
+    const isEmpty = this.thread.entries.length === 0;
+    const button = (word, act) => el("button", { type: "button", class: "quiet small", onclick: act }, word);
+    if (first > 1) this.edge.replaceChildren(`${counted(first - 1, "record")} before `, button("Older", () => this.readOlder()), button("Beginning", () => this.readBeginning()));
+    else this.edge.textContent = isEmpty ? "" : "The journal begins here";
+    if (!this.atEnd) this.tail.replaceChildren(button("Newer", () => this.readNewer()), button("End", () => this.readEnd()));
+    else this.tail.textContent = isEmpty ? "No record yet. What is appended appears here." : "";
+  }
+
+  tellNewer() {
+    const other = this.thread.selected !== null && this.view && this.view.end !== this.view.newest;
+    this.newer.hidden = this.tab !== "conversation" || (this.unseen === 0 && !other);
+    this.newer.textContent = other ? "Another branch is the newest" : `${counted(this.unseen, "new message")}`;
+  }
+
+  tell(state) {
+    const words = { live: ["open", "Live"], lost: ["orphaned", "Connecting"], paused: ["released", "Not at the end"], ended: ["sealed", "Ended"] };
+    const [drawing, word] = words[state];
+    if (this.live.dataset.state === state) return;
+    this.live.dataset.state = state;
+    this.live.replaceChildren(icon(drawing), word);
+  }
+
+  select(seq) {
+    this.thread.selected = seq;
+    this.draw();
+    if (this.view.end) this.list.querySelector(`[data-seq="${this.view.end.seq}"]`)?.scrollIntoView({ block: "nearest" });
+    announce(`Branch that ends with record ${seq}`);
+  }
+
+  async toEnd() {
+    this.thread.selected = null;
+    if (!this.atEnd) await this.readEnd();
+    this.draw();
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.unseen = 0;
+    this.tellNewer();
+    this.scroller.focus({ preventScroll: true });
+  }
+
+  scrolled() {
+    if (this.isAtBottom() && this.atEnd && this.unseen > 0) {
+      this.unseen = 0;
+      this.tellNewer();
+    }
+    if (this.scroller.scrollTop < NEAR) this.readOlder();
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    if (scrollHeight - scrollTop - clientHeight < NEAR) this.readNewer();
+  }
+
+  // ---- keys --------------------------------------------------------------------------------
+
+  key(event) {
+    switch (event.key) {
+      case "j":
+      case "k":
+        this.step(event.key === "j" ? 1 : -1);
+        return true;
+      case "g":
+      case "Home":
+        if (this.tab === "history") this.past.scrollTop = 0;
+        else if (this.thread.first > 1) this.readBeginning();
+        else this.scroller.scrollTop = 0;
+        return true;
+      case "G":
+      case "End":
+        if (this.tab === "history") this.past.scrollTop = this.past.scrollHeight;
+        else this.toEnd();
+        return true;
+      case "c":
+      case "h":
+        location.hash = `#/session/${encodeURIComponent(this.name)}${event.key === "h" ? "/history" : ""}`;
+        return true;
+      case "b":
+        this.branches.closest("details").open = true;
+        (this.branches.querySelector("[aria-current]") ?? this.branches).focus();
+        return true;
+      case "Enter": {
+        const article = document.activeElement?.closest?.("article");
+        const first = article?.querySelector(".unfold, summary");
+        if (document.activeElement !== article || !first) return false;
+        first.click();
+        return true;
+      }
+      default:
+        return false;
+    }
+  }
+
+  /** To the next or the previous article; to the first that is seen where none is in focus. */
+  step(by) {
+    const pane = this.tab === "history" ? this.past : this.scroller;
+    const articles = Array.from(pane.querySelectorAll("article"));
+    const at = articles.indexOf(document.activeElement?.closest?.("article"));
+    const top = pane.getBoundingClientRect().top;
+    const seen = articles.findIndex((one) => one.getBoundingClientRect().bottom > top + 8);
+    const next = at < 0 ? (by > 0 ? seen : articles.length - 1) : at + by;
+    const article = articles[Math.max(0, Math.min(articles.length - 1, next))];
+    article?.focus({ preventScroll: true });
+    article?.scrollIntoView({ block: "nearest" });
+  }
+}
+
+const ends = (page, of) => [...page.records.map((one) => one.seq), ...page.gaps.map(of)];
+const firstOf = (page) => {
+  const all = ends(page, (gap) => gap.first_seq);
+  return all.length > 0 ? Math.min(...all) : null;
+};
+const lastOf = (page) => {
+  const all = ends(page, (gap) => gap.first_seq + gap.records_lost - 1);
+  return all.length > 0 ? Math.max(...all) : null;
+};
