@@ -11,15 +11,16 @@ mod import;
 mod info;
 mod ls;
 mod repair;
+#[cfg(feature = "serve")]
 mod serve;
 mod tail;
 mod verify;
 
-pub(crate) use self::serve::LogFormat;
 use clap::Subcommand;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::log::LogFormat;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Claim(claim::Args),
     Repair(repair::Args),
+    #[cfg(feature = "serve")]
     Serve(serve::Args),
     Completions(completions::Args),
 }
@@ -44,7 +46,17 @@ impl Command {
     /// How events are to be written, where the command is one that tells of its own accord.
     pub(crate) fn log_format(&self) -> Option<LogFormat> {
         match self {
+            #[cfg(feature = "serve")]
             Self::Serve(args) => Some(args.log),
+            _ => None,
+        }
+    }
+
+    /// Where spans are to be exported.
+    #[cfg(feature = "otel")]
+    pub(crate) fn collector(&self) -> Option<&str> {
+        match self {
+            Self::Serve(args) => args.otel.as_deref(),
             _ => None,
         }
     }
@@ -65,6 +77,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         Command::Verify(args) => verify::run(&args, context),
         Command::Claim(args) => claim::run(&args, context),
         Command::Repair(args) => repair::run(&args, context),
+        #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }

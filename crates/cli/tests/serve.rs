@@ -230,3 +230,44 @@ fn events_are_objects_where_a_program_reads_them() {
     assert_eq!(opened["fields"]["reason"], "created");
     assert_eq!(opened["span"]["id"], request["id"], "it belongs to the request");
 }
+
+#[test]
+fn a_full_disk_is_told_and_the_session_goes_on() {
+    let bench = Bench::new();
+    let serve = command(&bench.path("store"), &[]);
+    // Files of at most 256 KiB: the system says so as it says that the disk is full.
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "ulimit -f 256; exec \"$@\"", "bash"]).arg(serve.get_program());
+    shell.args(serve.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let gateway = Gateway::start(shell);
+    assert_eq!(gateway.append("?create=true", "one").0, 200);
+    let target = "/v1/sessions/a%2Fs/records";
+    let large = json!({ "payload": "x".repeat(300 << 10) });
+    let (status, full) = gateway.ask("POST", target, Some(&large));
+    assert_eq!((status, &full["code"]), (507, &json!("no-space")));
+    let (status, info) = gateway.ask("GET", "/v1/sessions/a%2Fs", None);
+    assert_eq!((status, &info["held_here"], &info["last_seq"]), (200, &json!(true), &json!(1)));
+    let other = gateway.ask(
+        "POST",
+        "/v1/sessions/a%2Fother/records?create=true",
+        Some(&json!({ "payload": "x" })),
+    );
+    assert_eq!(other.0, 200, "{}", other.1);
+}
+
+#[test]
+fn a_name_cannot_forge_a_line_of_the_log() {
+    let bench = Bench::new();
+    let gateway = Gateway::start(command(&bench.path("store"), &[]));
+    let target = "/v1/sessions/a%2Fx%0AFORGED%1B%5B2J/records?create=true";
+    assert_eq!(gateway.ask("POST", target, Some(&json!({ "payload": "x" }))).0, 200);
+    assert_eq!(gateway.ask("GET", "/v1/%0AFORGED%1B", None).0, 404);
+    gateway.signal("-TERM");
+    let (_, errors) = gateway.end();
+    assert!(errors.contains("FORGED"), "it is told: {errors}");
+    assert!(!errors.contains('\u{1b}'), "{errors:?}");
+    assert!(
+        errors.lines().all(|line| line.starts_with("20")),
+        "each begins with its time: {errors}"
+    );
+}

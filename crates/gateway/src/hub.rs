@@ -138,7 +138,11 @@ impl Hub {
             }
             if self.forget(name, &session).await {
                 self.inner.metrics.fences.inc();
-                tracing::warn!(session = %name, generation = info.generation.get(), "fenced");
+                tracing::warn!(
+                    session = name.to_string(),
+                    generation = info.generation.get(),
+                    "fenced"
+                );
             }
         }
         self.session(name, ask).await
@@ -166,7 +170,7 @@ impl Hub {
                 deleted
             });
             let Err(error) = deleted.await? else {
-                tracing::info!(session = %name, "deleted");
+                tracing::info!(session = name.to_string(), "deleted");
                 return Ok(());
             };
             if is_ending(error.kind()) {
@@ -333,11 +337,11 @@ impl Hub {
             ErrorKind::Closed => {}
             ErrorKind::Fenced => {
                 metrics.fences.inc();
-                tracing::warn!(session = %name, error = %error, "fenced");
+                tracing::warn!(session = name.to_string(), error = error.to_string(), "fenced");
             }
             kind => {
                 metrics.poisonings.get_or_create(&Kind { kind: kind.code() }).inc();
-                tracing::warn!(session = %name, error = %error, "given up");
+                tracing::warn!(session = name.to_string(), error = error.to_string(), "given up");
             }
         }
     }
@@ -417,7 +421,7 @@ impl Hub {
             closed
         });
         let closed = closed.await?;
-        tracing::info!(session = %name, "released");
+        tracing::info!(session = name.to_string(), "released");
         match closed {
             // It was lost before; there is nothing to release.
             Err(error) if is_ending(error.kind()) => Ok(false),
@@ -449,7 +453,11 @@ impl Hub {
     async fn release_all_of(&self, names: Vec<SessionName>) {
         let release = |name: SessionName| async move {
             if let Err(problem) = self.release(&name).await {
-                tracing::warn!(session = %name, %problem, "not released");
+                tracing::warn!(
+                    session = name.to_string(),
+                    problem = problem.to_string(),
+                    "not released"
+                );
             }
         };
         futures_util::stream::iter(names).for_each_concurrent(RELEASES, release).await;
