@@ -41,6 +41,7 @@ mod metrics;
 mod openapi;
 #[cfg(feature = "otel")]
 pub mod otel;
+mod page;
 mod patience;
 mod problem;
 mod server;
