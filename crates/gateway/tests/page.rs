@@ -38,8 +38,12 @@ fn must_be_reachable(tab: &Tab) {
     for (role, name) in tab.heard() {
         assert!(!roles.contains(&role.as_str()) || !name.is_empty(), "a {role} without a name");
     }
-    let wide = tab.ask("document.documentElement.scrollWidth > innerWidth");
-    assert_eq!(wide, json!(false), "the page is wider than its window");
+    let wide = tab.ask(
+        "document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')] \
+         .filter(one => one.getBoundingClientRect().right > innerWidth + 1) \
+         .map(one => `${one.tagName}.${one.getAttribute('class')}`)",
+    );
+    assert_eq!(wide, json!([]), "what is wider than its window");
 }
 
 fn payload(record: &Value) -> &str {
@@ -148,7 +152,9 @@ async fn ten_thousand_sessions_are_listed_and_only_those_that_are_seen_are_drawn
         choose(tab, "state", "");
         tab.click(".head .cell-records button");
         tab.wait("document.querySelector('.head .cell-records').ariaSort === 'ascending'");
-        tab.wait("document.querySelector('#space #row-0 .cell-records').innerText === '50'");
+        let records = "Array.from({ length: 10 }, (_, at) => Number.parseInt(document.querySelector(`#space #row-${at} .cell-records`).innerText))";
+        let records: Vec<u64> = serde_json::from_value(tab.ask(records)).expect("numbers");
+        assert!(records[0] > 40 && records.is_sorted_by(|a, b| a >= b), "{records:?}");
 
         tab.prefer("dark");
         tab.size(1680, 1000);
@@ -157,6 +163,8 @@ async fn ten_thousand_sessions_are_listed_and_only_those_that_are_seen_are_drawn
         must_stand_out(tab);
         tab.size(400, 800);
         tab.wait("getComputedStyle(document.querySelector('.row.head')).display === 'none'");
+        let place = "Array.from({ length: 6 }, (_, at) => document.querySelector(`#space #row-${at}`).getBoundingClientRect())";
+        tab.wait(&format!("{place}.every((one, at, all) => at === 0 || Math.abs(one.top - all[at - 1].bottom) < 1)"));
         tab.picture("list-dark-narrow");
         must_stand_out(tab);
         must_be_reachable(tab);
@@ -188,7 +196,7 @@ async fn a_conversation_is_readable_with_its_branches() {
     with_tab(async |tab| {
         tab.go(&url(&server, &of("main/ferry")));
         tab.wait(LIVE);
-        let thread = tab.text("#thread");
+        let thread = tab.all("#thread");
         for text in ["When does the first ferry leave", "06:40  Norderney", "Summary", "Branch 2 of 2"] {
             assert!(thread.contains(text), "{text} in {thread}");
         }
@@ -203,18 +211,18 @@ async fn a_conversation_is_readable_with_its_branches() {
         tab.picture("conversation-light-top");
 
         tab.click(".unfold");
-        tab.wait("document.querySelector('#thread').innerText.includes('59. A step')");
-        tab.click("summary .icon-tool");
-        tab.wait("document.querySelector('#thread').innerText.includes('\"harbour\": \"north\"')");
+        tab.wait("document.querySelector('#thread').textContent.includes('59. A step')");
+        tab.click("summary:has(.icon-tool)");
+        tab.wait("document.querySelector('#thread').textContent.includes('\"harbour\": \"north\"')");
         tab.press("b");
         assert_eq!(tab.ask("document.activeElement.closest('#branches') !== null"), true);
         tab.click("#branches .branch:not(.on)");
-        tab.wait("document.querySelector('#thread').innerText.includes('And on Monday?')");
-        assert!(!tab.text("#thread").contains("Book me a seat"));
+        tab.wait("document.querySelector('#thread').textContent.includes('And on Monday?')");
+        assert!(!tab.all("#thread").contains("Book me a seat"));
         assert_eq!(tab.text(".newer"), "Another branch is the newest");
         tab.picture("branch");
         tab.click(".fork button[aria-label='The next branch']");
-        tab.wait("document.querySelector('#thread').innerText.includes('Book me a seat')");
+        tab.wait("document.querySelector('#thread').textContent.includes('Book me a seat')");
 
         tab.prefer("dark");
         tab.ask("document.querySelector('#conversation').scrollTop = 0");
@@ -254,7 +262,7 @@ async fn what_comes_is_shown_once_across_a_restart_of_the_gateway() {
         let running = server.take().expect("runs");
         tab.go(&url(&running, &of("main/live")));
         tab.wait(LIVE);
-        let there = |at: usize| format!("document.querySelector('#thread').innerText.includes('message {at};')");
+        let there = |at: usize| format!("document.querySelector('#thread').textContent.includes('message {at};')");
         let bottom = "(box => box.scrollHeight - box.scrollTop - box.clientHeight < 60)(document.querySelector('#conversation'))";
         say(&running, 40).await;
         tab.wait(&there(40));
@@ -284,7 +292,7 @@ async fn what_comes_is_shown_once_across_a_restart_of_the_gateway() {
         tab.wait(&there(44));
         say(&again, 45).await;
         tab.wait(&there(45));
-        let shown = tab.ask("[...document.querySelectorAll('#thread .message .body')].map(one => one.innerText)");
+        let shown = tab.ask("[...document.querySelectorAll('#thread .message .body')].map(one => one.textContent)");
         let expected: Vec<_> = (0..46).map(|at| format!("message {at};")).collect();
         assert_eq!(shown, json!(expected));
         server = Some(again);
@@ -309,22 +317,27 @@ async fn a_session_of_a_hundred_thousand_records_opens_at_its_end() {
     with_tab(async |tab| {
         tab.go(&url(&server, &of("main/long")));
         tab.wait(LIVE);
-        tab.wait("document.querySelector('#thread').innerText.includes('message 99999;')");
+        tab.wait("document.querySelector('#thread').textContent.includes('message 99999;')");
         let messages = "document.querySelectorAll('#thread .message').length";
         assert!(tab.number(messages) <= 400, "{}", tab.number(messages));
         let asked = tab.asked().iter().filter(|url| url.contains("/records")).count();
         assert!(asked <= 4, "{asked} pages");
 
         // Older pages come as one scrolls up, and what is read stays where it is.
-        let before = tab.number(messages);
+        let (before, top) = (tab.number(messages), "document.querySelector('#conversation').getBoundingClientRect().top");
         tab.ask("document.querySelector('#conversation').scrollTop = 100");
-        tab.wait(&format!("{messages} > {before} && document.querySelector('#conversation').scrollTop > 100"));
+        let place = format!("[...document.querySelectorAll('#thread article')].map(one => [one.dataset.seq, one.getBoundingClientRect().top - {top}]).find(([, at]) => at > 0)");
+        let read = tab.ask(&place);
+        tab.wait(&format!("{messages} > {before}"));
+        let now = tab.ask(&format!("document.querySelector('#thread article[data-seq=\"{}\"]').getBoundingClientRect().top - {top}", read[0].as_str().expect("a number")));
+        let moved = (now.as_f64().expect("a place") - read[1].as_f64().expect("a place")).abs();
+        assert!(moved < 3.0, "what is read moved by {moved} pixels");
         tab.picture("long");
         tab.press("g");
-        tab.wait("document.querySelector('#thread').innerText.includes('message 0;')");
+        tab.wait("document.querySelector('#thread').textContent.includes('message 0;')");
         assert_eq!(tab.text(".live"), "Not at the end");
         tab.press("G");
-        tab.wait(&format!("document.querySelector('#thread').innerText.includes('message 99999;') && {LIVE}"));
+        tab.wait(&format!("document.querySelector('#thread').textContent.includes('message 99999;') && {LIVE}"));
         let seqs = tab.ask("[...document.querySelectorAll('#thread article')].map(one => Number(one.dataset.seq))");
         let seqs: Vec<u64> = serde_json::from_value(seqs).expect("numbers");
         assert!(seqs.windows(2).all(|two| two[0] + 1 == two[1]), "{seqs:?}");
@@ -358,7 +371,7 @@ async fn the_history_tells_of_takeovers_fences_repairs_and_releases() {
     with_tab(async |tab| {
         tab.go(&url(&server, &of("main/contested")));
         tab.wait(LIVE);
-        let thread = tab.text("#thread");
+        let thread = tab.all("#thread");
         assert!(thread.contains("Record 4 is lost") && thread.contains("Generation 2 from here on"), "{thread}");
         tab.picture("gap");
         must_stand_out(tab);
@@ -428,7 +441,7 @@ async fn markup_in_any_field_is_text() {
         };
         tab.go(&url(&server, ""));
         tab.wait("document.querySelector('#found').innerText === '1 session'");
-        assert!(tab.text("#space").matches("<img src=x onerror=").count() >= 3, "{}", tab.text("#space"));
+        assert!(tab.text("#space").matches("<img src=x onerror=").count() >= 2, "{}", tab.text("#space"));
         harmless(tab);
         for place in [of("main/evil"), format!("{}/history", of("main/evil"))] {
             tab.ask(&format!("location.hash = {}", json!(place)));
@@ -436,7 +449,7 @@ async fn markup_in_any_field_is_text() {
             tab.wait("document.querySelector('.step') !== null || location.hash.endsWith('evil')");
             tab.ask("for (const one of document.querySelectorAll('details')) one.open = true");
             tab.ask("for (const one of document.querySelectorAll('#branches .branch')) one.click()");
-            tab.wait("document.querySelector('#session').innerText.split('onerror=').length > 5");
+            tab.wait("document.querySelector('#session').textContent.split('onerror=').length > 5");
             harmless(tab);
         }
         // What the page's policy would stop if the page did not.
@@ -499,7 +512,7 @@ async fn sessions_of_other_programs_are_readable() {
         tab.wait("document.querySelector('#found').innerText.endsWith('sessions')");
         let (mut messages, mut heard) = (0, String::new());
         for (session, records) in &all {
-            let told = tab.ask(&format!("import('/page/said.js').then(all => {}.map(all.said))", json!(records)));
+            let told = tab.ask(&format!("import('/page/said.js').then(all => JSON.parse(JSON.stringify({}.map(all.said)), (_, value) => value?.toWellFormed?.() ?? value))", json!(records)));
             for (record, told) in records.iter().zip(told.as_array().expect("one each")) {
                 let line: Value = serde_json::from_str(payload(record)).unwrap_or_default();
                 let says = ["role", "content"].iter().all(|field| line["message"].get(field).is_some());
@@ -536,21 +549,21 @@ async fn sessions_of_other_programs_are_readable() {
         }
         for (session, _) in &all {
             tab.ask(&format!("location.hash = {}", json!(of(session))));
-            let is_it = format!("{LIVE} && location.hash === {} && document.querySelector('#session').innerText.includes({})", json!(of(session)), json!(session.rsplit('/').next()));
+            let is_it = format!("{LIVE} && location.hash === {} && document.querySelector('#session').textContent.includes({})", json!(of(session)), json!(session.rsplit('/').next()));
             tab.wait(&is_it);
         }
         let open = async |tab: &mut Tab, part: &str, expected: &str| {
             let (session, _) = all.iter().find(|(name, _)| name.contains(part)).expect("is there");
             tab.ask(&format!("location.hash = {}", json!(of(session))));
-            tab.wait(&format!("document.querySelector('#thread')?.innerText.includes({})", json!(expected)));
+            tab.wait(&format!("document.querySelector('#thread')?.textContent.includes({})", json!(expected)));
             tab.ask("document.querySelector('#conversation').scrollTop = 0");
             tab.picture(&format!("imported-{part}"));
             must_stand_out(tab);
         };
         open(tab, "agent-tools", "It has three lines.").await;
-        open(tab, "agent-tree", "Plan B it is.").await;
+        open(tab, "agent-tree", "Plan C, from a fresh root.").await;
         open(tab, "gemini", "It says alpha.").await;
-        assert_eq!(tab.text("#thread").matches("Reading").count(), 1, "the last line of an id counts");
+        assert_eq!(tab.all("#thread").matches("Reading").count(), 1, "the last line of an id counts");
         open(tab, "codex", "It has three lines.").await;
         open(tab, "claude", "Two: `notes.txt`").await;
     })

@@ -53,7 +53,7 @@ impl Browser {
             let mut text = Vec::new();
             while answers.read_until(0, &mut text).is_ok_and(|read| read > 0) {
                 text.pop();
-                let Ok(message) = serde_json::from_slice(&text) else { break };
+                let message = serde_json::from_slice(&text).expect("JSON that can be read");
                 if sender.send(message).is_err() {
                     break;
                 }
@@ -66,6 +66,17 @@ impl Browser {
 
     /// Sends a command and waits for its answer.
     pub(crate) fn call(&self, tab: Option<&str>, method: &str, parameters: &Value) -> Value {
+        let answer = self.try_call(tab, method, parameters);
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The same, where the browser may refuse.
+    pub(crate) fn try_call(
+        &self,
+        tab: Option<&str>,
+        method: &str,
+        parameters: &Value,
+    ) -> Result<Value, Value> {
         let id = self.number.get() + 1;
         self.number.set(id);
         let mut command = json!({ "id": id, "method": method, "params": parameters });
@@ -79,8 +90,8 @@ impl Browser {
             let message = self.messages.recv_timeout(PATIENCE);
             let message = message.unwrap_or_else(|error| panic!("{method}: {error}"));
             if message["id"] == id {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].clone();
+                let refused = &message["error"];
+                return if refused.is_null() { Ok(message["result"].clone()) } else { Err(refused.clone()) };
             }
             self.events.borrow_mut().push_back(message);
         }

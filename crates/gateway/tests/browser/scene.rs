@@ -51,33 +51,37 @@ const TITLES: [&str; 8] = [
 ];
 const AGENTS: [&str; 5] = ["main", "support", "research", "ops", "night-watch"];
 
-/// So many sessions: forty that were made, in all states, and copies of them under other names. Gives
+/// So many sessions: some that were made, in all states, and copies of them under other names. Gives
 /// back those that are held, which stay open while it is kept.
 pub(crate) fn fleet(folder: &Path, count: usize) -> Vec<Session> {
     let stores = ["http://10.0.4.1:7420", "http://10.0.4.2:7420"].map(|label| store(folder, label));
     let (mut held, mut made): (Vec<Session>, Vec<PathBuf>) = (Vec::new(), Vec::new());
-    for at in 0..40.min(count) {
-        let name = name(&format!("{}/seed-{at:02}", AGENTS[at % AGENTS.len()]));
+    let mut make = |at: usize, made: &mut Vec<PathBuf>| {
+        let agent = AGENTS[at % AGENTS.len()];
+        let name = name(&format!("{agent}/seed-{at:02}"));
         let session = stores[at % 2].open_or_create_blocking(&name).expect("opens");
         let title = format!("{} {}", TITLES[at % TITLES.len()], at / TITLES.len() + 1);
-        let key = format!("agent:{}:chat-{at}", AGENTS[at % AGENTS.len()]);
         let channel = ["telegram", "web", "mail"][at % 3];
-        let mut records = vec![known(if at % 7 == 3 { "" } else { &title }, &key, channel)];
-        records.extend((0..at * 3 % 50).map(|at| message("user", &format!("message {at}"))));
-        append_all(&session, records);
+        let title = if at % 7 == 3 { "" } else { &title };
+        let about = known(title, &format!("agent:{agent}:{channel}:{}", 1000 + at * 37), channel);
+        let said = (0..at * 3 % 50).map(|at| message("user", &format!("message {at}")));
+        append_all(&session, [about].into_iter().chain(said));
         made.push(session.path().to_owned());
         match at % 4 {
             0 => held.push(session),
             1 => drop(session),
             _ => session.close_blocking().expect("closes"),
         }
-    }
-    for at in made.len()..count {
+    };
+    (0..28.min(count)).for_each(|at| make(at, &mut made));
+    for at in 40..count {
         let name = name(&format!("{}/session-{at:05}", AGENTS[at % AGENTS.len()]));
         let copy = folder.join(name.relative_path());
         fs::create_dir_all(copy.parent().expect("a folder")).expect("makes it");
-        fs::copy(&made[at * 7 % made.len()], copy).expect("copies");
+        fs::copy(&made[at * 11 % made.len()], copy).expect("copies");
     }
+    // These changed last.
+    (28..40.min(count)).for_each(|at| make(at, &mut made));
     held
 }
 

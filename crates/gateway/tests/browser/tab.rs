@@ -68,6 +68,12 @@ impl<'a> Tab<'a> {
         found.as_str().unwrap_or_else(|| panic!("there is no {selector}")).to_owned()
     }
 
+    /// The text of an element, also of what is too far away to be drawn.
+    pub(crate) fn all(&self, selector: &str) -> String {
+        let found = self.ask(&format!("document.querySelector({})?.textContent ?? null", json!(selector)));
+        found.as_str().unwrap_or_else(|| panic!("there is no {selector}")).to_owned()
+    }
+
     pub(crate) fn number(&self, expression: &str) -> u64 {
         self.ask(expression).as_f64().map_or(0, |number| number as u64)
     }
@@ -84,8 +90,9 @@ impl<'a> Tab<'a> {
         let question = json!({ "expression": look, "awaitPromise": true, "returnByValue": true });
         let mut answer = json!(null);
         for _ in 0..3 {
-            answer = self.call("Runtime.evaluate", &question)["result"]["value"].clone();
-            if answer.is_boolean() {
+            let asked = self.browser.try_call(Some(&self.id), "Runtime.evaluate", &question);
+            if let Ok(asked) = asked {
+                answer = asked["result"]["value"].clone();
                 break;
             }
         }

@@ -9,7 +9,7 @@ import { ownerLife, ownerPlace, ownerTitle } from "./words.js";
 
 const fact = (name, ...value) => (value.some((one) => one !== null && one !== undefined && one !== "")
   ? el("div", {}, el("dt", {}, name), el("dd", {}, ...value)) : null);
-const times = (ms) => [momentEl(ms, moment(ms)), el("span", { class: "quiet-text" }, ` ${age(ms)}`)];
+const times = (ms) => [el("span", { title: age(ms) }, momentEl(ms, moment(ms)))];
 
 /** Owner and figures. */
 export function factsEl(info) {
@@ -19,7 +19,7 @@ export function factsEl(info) {
       el("h2", { id: "owner-title" }, "Owner"),
       owner ? el("dl", {},
         fact("Label", ownerTitle(owner)),
-        fact("Host and process", ownerPlace(owner)),
+        fact("Host, process", ownerPlace(owner)),
         fact("Life", info.held_here ? "this gateway" : ownerLife(owner)),
         fact("Program", owner.program),
         fact("Began", ...times(owner.started_ms))) : el("p", { class: "none" }, "Nobody has it open.")),
@@ -58,7 +58,8 @@ export function branchesEl(view, select) {
   const isOne = view.roots.length <= 1 && (view.roots[0]?.children.length ?? 0) === 0;
   if (isOne) return el("p", { class: "none" }, "One line, no branches in what is loaded.");
   const draw = (segments) => el("ul", {}, segments.map((segment) => {
-    const text = line(plain(segment.words.told) || segment.words.told.label, 60) || "a message without text";
+    const { words } = segment;
+    const text = words ? line(plain(words.told), 60) || "a message without text" : "The beginning";
     const button = el("button", {
       type: "button", class: segment.on ? "branch on" : "branch", "aria-current": segment.on ? "true" : null,
       onclick: () => select(segment.leaf.seq),

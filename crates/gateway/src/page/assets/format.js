@@ -1,7 +1,7 @@
 // Numbers, sizes and times as people read them. Pure.
 
 const grouped = new Intl.NumberFormat("en");
-const day = new Intl.DateTimeFormat("en", { dateStyle: "full" });
+const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "full" });
 const exact = new Intl.DateTimeFormat("en-CA", {
   year: "numeric", month: "2-digit", day: "2-digit",
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",

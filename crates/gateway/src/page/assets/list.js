@@ -31,6 +31,7 @@ let complete = false;
 let [grid, rows, space] = [];
 let open = () => {};
 const drawn = new Map();
+let drawnHeight = 0;
 
 /** Sets up the list. `opened` is told which session is asked for. */
 export function start(opened) {
@@ -88,10 +89,11 @@ async function readAll() {
   do {
     const page = await get("/v1/sessions", { limit: PAGE, after });
     for (const one of page.sessions) there.add(one.session);
-    merge(page.sessions);
-    after = page.next;
+    const isNew = merge(page.sessions);
     byId("found").dataset.total = page.total;
-    choose(true);
+    // The first page is shown at once, the others when all are there: sorting takes its time.
+    if (isNew && after === null) choose(true);
+    after = page.next;
   } while (after !== null);
   for (const name of all.keys()) if (!there.has(name)) all.delete(name);
   complete = true;
@@ -103,19 +105,24 @@ async function changes() {
   if (!complete) return false;
   const newest = Math.max(0, ...Array.from(all.values(), (one) => one.updated_ms));
   const page = await get("/v1/sessions", { limit: 100 });
-  merge(page.sessions);
-  choose(true);
+  if (merge(page.sessions)) choose(true);
   const oldest = page.sessions.at(-1)?.updated_ms ?? 0;
   return page.total === all.size && (page.next === null || oldest < newest);
 }
 
+/** Keeps what was read; true where that says something new. */
 function merge(sessions) {
+  let isNew = false;
   for (const one of sessions) {
+    one.text = JSON.stringify(one);
+    if (all.get(one.session)?.text === one.text) continue;
+    isNew = true;
     const attributes = one.attributes ?? {};
     const words = [one.session, attributes.title, attributes.key, one.owner?.label, one.owner?.host];
     one.words = words.filter(Boolean).join("\n").toLowerCase();
     all.set(one.session, one);
   }
+  return isNew;
 }
 
 // ---- choosing ------------------------------------------------------------------------------
@@ -136,6 +143,7 @@ function choose(isQuiet = false) {
     active = shown[0]?.session ?? null;
     rows.scrollTop = 0;
   }
+  active ??= shown[0]?.session ?? null;
   tellAgents();
   tellCount(isQuiet);
   redraw();
@@ -190,14 +198,20 @@ function drawColumns() {
 const rowHeight = () => Number.parseFloat(getComputedStyle(rows).getPropertyValue("--row")) || 48;
 
 function redraw() {
+  clear();
+  draw();
+}
+
+function clear() {
   for (const row of drawn.values()) row.remove();
   drawn.clear();
-  draw();
 }
 
 function draw() {
   if (byId("sessions").hidden) return;
   const height = rowHeight();
+  if (height !== drawnHeight) clear();
+  drawnHeight = height;
   grid.setAttribute("aria-rowcount", shown.length + 1);
   space.style.height = `${shown.length * height}px`;
   const first = Math.max(0, Math.floor(rows.scrollTop / height) - MARGIN);
@@ -234,13 +248,16 @@ function rowOf(one, at, height) {
       el("span", { class: "below" }, below.filter(Boolean).join(" · ") || (one.attributes?.channel ?? ""))),
     cell("owner", ...ownerCell(one)),
     cell("generation", count(one.generation)),
-    cell("records", count(one.records)),
+    cell("records", isCounted(one) ? count(one.records) : el("span", { title: "As of its last checkpoint" }, `${count(one.records)}+`)),
     cell("bytes", bytes(one.bytes)),
     cell("updated", el("span", { title: moment(one.updated_ms) }, momentEl(one.updated_ms, age(one.updated_ms)))));
   row.style.transform = `translateY(${at * height}px)`;
   row.dataset.at = at;
   return row;
 }
+
+/** Whether the file's head knows how many records there are: while somebody appends it lags behind. */
+const isCounted = (one) => one.state === "released" || one.state === "sealed";
 
 function ownerCell(one) {
   if (!one.owner) return [el("span", { class: "none" }, "nobody")];

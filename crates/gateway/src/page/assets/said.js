@@ -91,11 +91,12 @@ function message(one) {
   if (isText(one.summary) && /summary$/iu.test(one.role ?? "")) {
     return { role: "summary", blocks: [text(one.summary)] };
   }
-  if (role === undefined && one.role === "custom" && one.content !== undefined) {
-    return { role: "user", blocks: blocks(one.content), from: textOr(one.customType) };
-  }
-  if (role === undefined) return null;
   const content = one.content ?? one.output;
+  if (role === undefined) {
+    if (!isText(one.role) || !(isText(content) || Array.isArray(content))) return null;
+    const isExtension = one.role === "custom" || one.role === "hookMessage";
+    return { role: isExtension ? "user" : "note", blocks: blocks(content), from: textOr(one.customType) ?? one.role };
+  }
   if (role === "tool") {
     const name = textOr(one.toolName ?? one.name) ?? "tool";
     return { role, blocks: [result(name, flat(content), one.isError === true)], from: textOr(one.from) };

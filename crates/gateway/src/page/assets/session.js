@@ -48,7 +48,12 @@ class Open {
   reading = false;
   atEnd = true;
   drawing = 0;
+  /** Messages that came and were not drawn yet; that were drawn and not seen. */
+  fresh = 0;
   unseen = 0;
+  /** The end is kept in sight, whatever comes and however high it turns out to be. */
+  sticks = true;
+  top = 0;
 
   constructor(name, tab, trouble) {
     Object.assign(this, { name, tab, trouble });
@@ -78,6 +83,8 @@ class Open {
     this.scroller = el("div", { class: "scroller", id: "conversation", tabindex: "0", role: "region", "aria-label": "Conversation" },
       el("div", { class: "column" }, this.edge, this.list, this.tail));
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    new ResizeObserver(() => this.keepEnd()).observe(this.list);
+    new ResizeObserver(() => this.keepEnd()).observe(this.scroller);
     this.facts = el("div");
     this.branches = el("nav", { class: "branches", id: "branches", "aria-label": "Branches", tabindex: "-1" });
     this.past = el("div", { class: "scroller past", id: "history", hidden: true, tabindex: "0", role: "region", "aria-label": "History" });
@@ -110,7 +117,10 @@ class Open {
     this.scroller.hidden = tab !== "conversation";
     this.past.hidden = tab !== "history";
     if (tab === "history") this.readPast();
-    else this.tellNewer();
+    else {
+      this.tellNewer();
+      this.keepEnd();
+    }
   }
 
   async readInfo() {
@@ -166,8 +176,9 @@ class Open {
   started(page, atEnd) {
     this.atEnd = atEnd;
     this.unseen = 0;
+    this.sticks = atEnd;
     this.draw();
-    if (atEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.keepEnd();
     this.fill();
   }
 
@@ -177,10 +188,11 @@ class Open {
     this.reading = true;
     try {
       const page = await this.page({ before: this.thread.first });
-      const height = this.scroller.scrollHeight;
+      const [read, was] = this.seen();
       this.thread.prepend(page.records, page.gaps, page.next ?? 1);
       this.draw();
-      this.scroller.scrollTop += this.scroller.scrollHeight - height;
+      if (read && !this.sticks) this.scroller.scrollTop += read.getBoundingClientRect().top - was;
+      this.keepEnd();
     } catch (error) {
       if (!this.abort.signal.aborted) this.trouble(error);
       return;
@@ -188,6 +200,13 @@ class Open {
       this.reading = false;
     }
     this.fill();
+  }
+
+  /** The first row that is seen, and where. */
+  seen() {
+    const { top } = this.scroller.getBoundingClientRect();
+    const read = Array.from(this.list.children).find((row) => row.getBoundingClientRect().bottom > top);
+    return [read, read?.getBoundingClientRect().top ?? 0];
   }
 
   async readNewer() {
@@ -239,9 +258,9 @@ class Open {
     const entry = this.thread.entries.at(-1);
     if (entry.gap || entry.told.role) {
       announce(heard(entry));
-      if (!this.isAtBottom()) this.unseen += 1;
+      this.fresh += 1;
     }
-    if (this.drawing === 0) this.drawing = requestAnimationFrame(() => { this.drawing = 0; this.stick(); });
+    if (this.drawing === 0) this.drawing = requestAnimationFrame(() => this.drawFresh());
   }
 
   // ---- drawing -----------------------------------------------------------------------------
@@ -251,14 +270,17 @@ class Open {
     return scrollHeight - scrollTop - clientHeight < AT_END;
   }
 
-  stick() {
-    const sticks = this.isAtBottom();
+  drawFresh() {
+    this.noteScroll();
+    if (!this.sticks) this.unseen += this.fresh;
+    [this.fresh, this.drawing] = [0, 0];
     this.draw();
-    if (sticks) {
-      this.scroller.scrollTop = this.scroller.scrollHeight;
-      this.unseen = 0;
-    }
-    this.tellNewer();
+  }
+
+  keepEnd() {
+    if (!this.sticks || !this.atEnd) return;
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.top = this.scroller.scrollTop;
   }
 
   draw() {
@@ -267,6 +289,7 @@ class Open {
     this.branches.replaceChildren(branchesEl(this.view, (seq) => this.select(seq)));
     this.tellEdges();
     this.tellNewer();
+    this.keepEnd();
   }
 
   tellEdges() {
@@ -295,6 +318,7 @@ class Open {
 
   select(seq) {
     this.thread.selected = seq;
+    this.sticks = false;
     this.draw();
     if (this.view.end) this.list.querySelector(`[data-seq="${this.view.end.seq}"]`)?.scrollIntoView({ block: "nearest" });
     announce(`Branch that ends with record ${seq}`);
@@ -303,20 +327,28 @@ class Open {
   async toEnd() {
     this.thread.selected = null;
     if (!this.atEnd) await this.readEnd();
-    this.draw();
-    this.scroller.scrollTop = this.scroller.scrollHeight;
     this.unseen = 0;
-    this.tellNewer();
+    this.sticks = true;
+    this.draw();
     this.scroller.focus({ preventScroll: true });
   }
 
+  /** What grows without being scrolled is no reason to let the end go. */
+  noteScroll() {
+    const { scrollTop } = this.scroller;
+    if (this.isAtBottom()) this.sticks = this.atEnd;
+    else if (scrollTop < this.top) this.sticks = false;
+    this.top = scrollTop;
+  }
+
   scrolled() {
-    if (this.isAtBottom() && this.atEnd && this.unseen > 0) {
+    this.noteScroll();
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    if (this.sticks && this.unseen > 0) {
       this.unseen = 0;
       this.tellNewer();
     }
-    if (this.scroller.scrollTop < NEAR) this.readOlder();
-    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    if (scrollTop < NEAR) this.readOlder();
     if (scrollHeight - scrollTop - clientHeight < NEAR) this.readNewer();
   }
 
@@ -361,6 +393,7 @@ class Open {
 
   /** To the next or the previous article; to the first that is seen where none is in focus. */
   step(by) {
+    this.sticks = false;
     const pane = this.tab === "history" ? this.past : this.scroller;
     const articles = Array.from(pane.querySelectorAll("article"));
     const at = articles.indexOf(document.activeElement?.closest?.("article"));

@@ -152,7 +152,6 @@ function segments(nodes, path) {
       next = speaking(node.children);
     }
     node.branches = next;
-    segment.words ??= first;
     into.push(segment);
     for (const child of next.toReversed()) open.push([child, segment.children]);
   }
