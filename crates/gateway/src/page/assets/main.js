@@ -59,9 +59,8 @@ function pressed(event) {
   else if (event.key === "t") turnTheme();
   else if (event.key === "Escape" && !isList) location.hash = "#/";
   else if (event.key === "/" && !isList) {
+    window.addEventListener("hashchange", () => byId("search").focus(), { once: true });
     location.hash = "#/";
-    byId("sessions").hidden = false;
-    byId("search").focus();
   } else isKnown = isList ? list.key(event) : session.key(event);
   if (isKnown) event.preventDefault();
 }

@@ -233,10 +233,12 @@ const PLAIN = new Set(["type", "id", "parentId", "uuid", "parentUuid", "timestam
 
 /** The fields of a line in one line. */
 function brief(line) {
-  const fields = Object.entries(isObject(line.payload) ? line.payload : line)
+  const inner = isObject(line.payload) ? line.payload : line;
+  const type = inner !== line && isText(inner.type) ? [inner.type] : [];
+  const fields = Object.entries(inner)
     .filter(([name, value]) => !PLAIN.has(name) && value !== null && value !== "")
     .map(([name, value]) => `${name}: ${isText(value) ? value.slice(0, 300) : JSON.stringify(value)?.slice(0, 300)}`);
-  return short(fields.join(" · "));
+  return short([...type, ...fields].join(" · "));
 }
 
 /** All that is said as one text, for one line of it. */

@@ -26,6 +26,8 @@ impl<'a> Tab<'a> {
         let attached = browser.call(None, "Target.attachToTarget", &attach);
         let id = attached["sessionId"].as_str().expect("a tab").to_owned();
         let tab = Self { browser, id, asked: Vec::new(), wrongs: Vec::new(), expected: Vec::new() };
+        let script = json!({ "source": include_str!("seen.js") });
+        tab.call("Page.addScriptToEvaluateOnNewDocument", &script);
         for domain in ["Page", "Runtime", "Log", "Network"] {
             tab.call(&format!("{domain}.enable"), &json!({}));
         }
@@ -40,12 +42,14 @@ impl<'a> Tab<'a> {
     pub(crate) fn go(&self, url: &str) {
         self.call("Page.navigate", &json!({ "url": url }));
         // Until the new document is there, questions may still reach the old one.
-        let there = format!("location.href === {} || document.readyState === 'complete'", json!(url));
+        let there =
+            format!("location.href === {} || document.readyState === 'complete'", json!(url));
         self.wait(&there);
     }
 
     pub(crate) fn size(&self, width: u32, height: u32) {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", &size);
     }
 
@@ -56,7 +60,8 @@ impl<'a> Tab<'a> {
 
     /// The value of an expression; of what it promises.
     pub(crate) fn ask(&self, expression: &str) -> Value {
-        let question = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let question =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", &question);
         let wrong = &answer["exceptionDetails"];
         assert!(wrong.is_null(), "{expression}: {wrong}");
@@ -64,18 +69,20 @@ impl<'a> Tab<'a> {
     }
 
     pub(crate) fn text(&self, selector: &str) -> String {
-        let found = self.ask(&format!("document.querySelector({})?.innerText ?? null", json!(selector)));
+        let found =
+            self.ask(&format!("document.querySelector({})?.innerText ?? null", json!(selector)));
         found.as_str().unwrap_or_else(|| panic!("there is no {selector}")).to_owned()
     }
 
     /// The text of an element, also of what is too far away to be drawn.
     pub(crate) fn all(&self, selector: &str) -> String {
-        let found = self.ask(&format!("document.querySelector({})?.textContent ?? null", json!(selector)));
+        let found =
+            self.ask(&format!("document.querySelector({})?.textContent ?? null", json!(selector)));
         found.as_str().unwrap_or_else(|| panic!("there is no {selector}")).to_owned()
     }
 
     pub(crate) fn number(&self, expression: &str) -> u64 {
-        self.ask(expression).as_f64().map_or(0, |number| number as u64)
+        self.ask(expression).as_u64().unwrap_or_else(|| panic!("no number: {expression}"))
     }
 
     /// Waits until an expression holds, looking once a frame.
@@ -100,6 +107,49 @@ impl<'a> Tab<'a> {
             self.picture("failed");
             panic!("never so: {expression}; see target/page/failed.png");
         }
+    }
+
+    /// Waits until an element's text is this.
+    pub(crate) fn is(&self, selector: &str, text: &str) {
+        self.wait(&format!("seen.is({}, {})", json!(selector), json!(text)));
+    }
+
+    /// Waits until an element's text holds this, far away or not.
+    pub(crate) fn shows(&self, selector: &str, text: &str) {
+        self.wait(&format!("seen.holds({}, {})", json!(selector), json!(text)));
+    }
+
+    /// Waits until the session that is shown is followed.
+    pub(crate) fn live(&self) {
+        self.wait("seen.live()");
+    }
+
+    /// Changes a field as somebody would.
+    pub(crate) fn choose(&self, id: &str, value: &str) {
+        self.ask(&format!("seen.choose({}, {})", json!(id), json!(value)));
+    }
+
+    /// Goes to a session within the page.
+    pub(crate) fn turn_to(&self, place: &str) {
+        self.ask(&format!("location.hash = {}", json!(place)));
+    }
+
+    /// Keeps what is to be seen; every text of it stands out from its ground.
+    pub(crate) fn show(&self, name: &str) {
+        self.picture(name);
+        assert_eq!(self.ask("seen.pale()"), json!([]), "texts that are too pale in {name}");
+    }
+
+    /// Nothing that can be used is without a name, and nothing stands over the edge of the window.
+    pub(crate) fn must_be_reachable(&self) {
+        let roles =
+            ["button", "link", "textbox", "searchbox", "combobox", "grid", "dialog", "region"];
+        let heard = self.heard();
+        assert!(heard.iter().any(|(role, _)| roles.contains(&role.as_str())), "{heard:?}");
+        for (role, name) in heard {
+            assert!(!roles.contains(&role.as_str()) || !name.is_empty(), "a {role} without a name");
+        }
+        assert_eq!(self.ask("seen.tooWide()"), json!([]), "what is wider than its window");
     }
 
     /// Presses a key, as named by `KeyboardEvent.key`.
@@ -141,7 +191,7 @@ impl<'a> Tab<'a> {
     }
 
     /// What browsers tell a screen reader: role and name of everything.
-    pub(crate) fn heard(&self) -> Vec<(String, String)> {
+    fn heard(&self) -> Vec<(String, String)> {
         self.call("Accessibility.enable", &json!({}));
         let tree = self.call("Accessibility.getFullAXTree", &json!({}));
         let nodes = tree["nodes"].as_array().expect("nodes").iter();

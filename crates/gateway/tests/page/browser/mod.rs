@@ -1,24 +1,24 @@
-//! A headless Chromium, led over the `DevTools` protocol. The browser reads commands from a pipe, so it
-//! opens no port, and it can reach nothing but this machine.
+//! A headless Chromium, led over the `DevTools` protocol. The browser reads commands from a pipe, so
+//! it opens no port, and it can reach nothing but this machine.
 
 mod pipe;
-pub(crate) mod scene;
 mod tab;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 pub(crate) use pipe::Browser;
 pub(crate) use tab::Tab;
 
 /// Browsers are large: one at a time.
-static ONE: Mutex<()> = Mutex::new(());
+static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Runs a test with a tab of a new browser. Where there is no browser it says so, and how to get one.
 pub(crate) async fn with_tab<F: AsyncFnOnce(&mut Tab)>(test: F) {
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = ONE.lock().await;
     let Some(program) = program() else {
-        eprintln!("no Chromium here: the page is not tested. `scripts/page` installs it and runs this");
+        eprintln!(
+            "no Chromium here: the page is not tested. `scripts/page` installs it and runs this"
+        );
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");

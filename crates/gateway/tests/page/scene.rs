@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use session_journal::{AppendOptions, NewRecord, Options, Session, SessionName, Store, StoreOptions, Takeover};
+use session_journal::{
+    AppendOptions, NewRecord, Options, Session, SessionName, Store, StoreOptions, Takeover,
+};
 use session_journal_import::{Attributes, Import, ImportOptions};
 
 pub(crate) fn store(folder: &Path, label: &str) -> Store {
@@ -89,7 +91,8 @@ pub(crate) fn fleet(folder: &Path, count: usize) -> Vec<Session> {
 /// Gives back their names.
 pub(crate) fn import(folder: &Path) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = ["../../tests/fixtures/sessions", "../../tests/fixtures/damaged", "tests/browser/programs"];
+    let sources =
+        ["../../tests/fixtures/sessions", "../../tests/fixtures/damaged", "tests/page/programs"];
     let sources: Vec<PathBuf> = sources.iter().map(|source| root.join(source)).collect();
     let import = Import::new(folder, ImportOptions::default());
     let summary = import.run(&sources, &mut |_| {});
@@ -110,16 +113,35 @@ pub(crate) fn conversation(session: &Session) {
             None => record,
         }
     };
+    let thought = "The timetable of the harbour office has to be read first; it changes on Sunday.";
+    let asked = json!({ "harbour": "north", "day": "Sunday" });
     let call = json!({ "role": "assistant", "content": [
-        { "type": "thinking", "thinking": "The timetable of the harbour office has to be read first; it changes on Sunday." },
+        { "type": "thinking", "thinking": thought },
         { "type": "text", "text": "I look it up." },
-        { "type": "toolCall", "id": "t1", "name": "fetch_timetable", "arguments": { "harbour": "north", "day": "Sunday" } },
+        { "type": "toolCall", "id": "t1", "name": "fetch_timetable", "arguments": asked },
     ] });
-    let result = json!({ "role": "tool", "toolName": "fetch_timetable", "content": "06:40  Norderney\n09:15  Norderney\n11:30  Baltrum\n17:05  Norderney" });
-    let failed = json!({ "role": "toolResult", "toolName": "book_seat", "isError": true, "content": "the booking office answers 503" });
-    let long = (1..60).map(|at| format!("{at:>2}. A step that is described at some length, so that it takes its line.\n"));
-    let code = "Here is a crontab that reminds you:\n```sh\n# min hour dom mon dow\n30 5 * * 0  remind \"ferry at 06:40\"\n```\nIt runs every Sunday at half past five.";
-    let summary = json!({ "summary": "The user wants to take the first ferry on Sunday. The timetable was read.", "first_kept": "m5" });
+    let times = "06:40  Norderney\n09:15  Norderney\n11:30  Baltrum\n17:05  Norderney";
+    let result = json!({ "role": "tool", "toolName": "fetch_timetable", "content": times });
+    let failed = json!({
+        "role": "toolResult",
+        "toolName": "book_seat",
+        "isError": true,
+        "content": "the booking office answers 503",
+    });
+    let step = "A step that is described at some length, so that it takes its line.";
+    let long = (1..60).map(|at| format!("{at:>2}. {step}\n"));
+    let code = [
+        "Here is a crontab that reminds you:",
+        "```sh",
+        "# min hour dom mon dow",
+        "30 5 * * 0  remind \"ferry at 06:40\"",
+        "```",
+        "It runs every Sunday at half past five.",
+    ];
+    let code = code.join("\n");
+    let summary = "The user wants to take the first ferry on Sunday. The timetable was read.";
+    let summary = json!({ "summary": summary, "first_kept": "m5" });
+    let intent = json!({ "sink": "telegram", "to": "42", "what": { "of": "m7" } });
     let records = vec![
         known("Ferry times to the islands", "agent:main:telegram:42", "telegram"),
         line("m0", None, message("system", "You are brief, and you never guess a time.")),
@@ -127,14 +149,20 @@ pub(crate) fn conversation(session: &Session) {
         line("m2", Some("m1"), NewRecord::new(call.to_string()).kind("message")),
         line("m3", Some("m2"), NewRecord::new(result.to_string()).kind("message")),
         NewRecord::new(json!({ "note": "alive" }).to_string()).kind("heartbeat"),
-        line("m4", Some("m3"), message("assistant", "At 06:40, to Norderney. The ticket office opens at six.")),
+        line(
+            "m4",
+            Some("m3"),
+            message("assistant", "At 06:40, to Norderney. The ticket office opens at six."),
+        ),
         line("x1", Some("m4"), message("user", "And on Monday?")),
         line("x2", Some("x1"), message("assistant", "On Monday the first one leaves at 07:10.")),
         line("m5", Some("m4"), message("user", "Book me a seat and remind me in time.")),
         line("m6", Some("m5"), NewRecord::new(failed.to_string()).kind("message")),
-        NewRecord::new(json!({ "sink": "telegram", "to": "42", "what": { "of": "m7" } }).to_string()).kind("delivery.intent").key("d1"),
-        line("m7", Some("m6"), message("assistant", code)),
-        NewRecord::new(json!({ "outcome": "delivered" }).to_string()).kind("delivery.done").key("d1/done"),
+        NewRecord::new(intent.to_string()).kind("delivery.intent").key("d1"),
+        line("m7", Some("m6"), message("assistant", &code)),
+        NewRecord::new(json!({ "outcome": "delivered" }).to_string())
+            .kind("delivery.done")
+            .key("d1/done"),
         line("c1", Some("m7"), NewRecord::new(summary.to_string()).kind("compaction")),
         line("m8", Some("c1"), message("assistant", &long.collect::<String>())),
         NewRecord::new(vec![0, 159, 146, 150, 255, 1, 2, 3]).kind("thumbnail"),

@@ -35,7 +35,11 @@ impl Browser {
             .arg(program)
             .args(["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu"])
             .args(["--no-sandbox", "--disable-dev-shm-usage", "--disable-extensions"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
             // Nothing but this machine can be reached, whatever the page asks for.
             .args(["--proxy-server=http://127.0.0.1:9", "--proxy-bypass-list=127.0.0.1"])
             .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
@@ -91,7 +95,11 @@ impl Browser {
             let message = message.unwrap_or_else(|error| panic!("{method}: {error}"));
             if message["id"] == id {
                 let refused = &message["error"];
-                return if refused.is_null() { Ok(message["result"].clone()) } else { Err(refused.clone()) };
+                return if refused.is_null() {
+                    Ok(message["result"].clone())
+                } else {
+                    Err(refused.clone())
+                };
             }
             self.events.borrow_mut().push_back(message);
         }
