@@ -164,18 +164,42 @@ async fn a_session_of_a_hundred_thousand_records_opens_at_its_end() {
         let now = tab.ask(&format!("seen.place({first})")).as_f64().expect("a place");
         assert!((now - place).abs() < 3.0, "what is read moved from {place} to {now}");
         tab.show("long");
+
+        // However far one scrolls, what is far away is forgotten, and read again.
+        scroll_on(tab, "seen.scroll(0)", 20);
+        let drawn = tab.number("seen.all('#thread .message').length");
+        assert!((1000..=1600).contains(&drawn), "{drawn} messages");
+        tab.is(".live", "Not at the end");
+        must_be_whole(tab);
+        scroll_on(tab, "seen.scroll(1e9)", 4);
+        must_be_whole(tab);
         tab.press("g");
         tab.shows("#thread", "message 0;");
         tab.is(".live", "Not at the end");
         tab.press("G");
         tab.shows("#thread", "message 99999;");
         tab.live();
-        let shown = tab.ask("seen.sequences()");
-        let shown: Vec<u64> = serde_json::from_value(shown).expect("numbers");
-        assert!(shown.windows(2).all(|two| two[0] + 1 == two[1]), "{shown:?}");
+        must_be_whole(tab);
     })
     .await;
     server.stop().await;
+}
+
+/// Scrolls so many times, each time until other records are there.
+fn scroll_on(tab: &Tab, scroll: &str, times: usize) {
+    let ends = "JSON.stringify([seen.sequences()[0], seen.sequences().at(-1)])";
+    for _ in 0..times {
+        let before = tab.ask(ends);
+        tab.ask(scroll);
+        tab.wait(&format!("{ends} !== {before}"));
+    }
+}
+
+/// Every record stands between those before and behind it.
+fn must_be_whole(tab: &Tab) {
+    let shown = tab.ask("seen.sequences()");
+    let shown: Vec<u64> = serde_json::from_value(shown).expect("numbers");
+    assert!(shown.windows(2).all(|two| two[0] + 1 == two[1]), "{shown:?}");
 }
 
 const EVIL: &str = "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script>";

@@ -6,10 +6,12 @@ import { bytes, count, counted } from "./format.js";
 import { branchesEl, factsEl } from "./facts.js";
 import { historyOf } from "./history.js";
 import { heard, place, rowsOf } from "./rows.js";
-import { Thread } from "./thread.js";
+import { Thread, ordered } from "./thread.js";
 import { damageEl, ownerTitle, stateEl, titleOf } from "./words.js";
 
 const PAGE = 100;
+/** So many records are kept at most; what is far from where one reads is read again when it is needed. */
+const MOST = 1500;
 const INFO_MS = 4000;
 /** So near to the edge the next page is read, and so near to the end what comes is scrolled to. */
 const NEAR = 600;
@@ -160,12 +162,11 @@ class Open {
   }
 
   async readBeginning() {
-    this.following?.abort();
+    this.pause();
     const page = await this.page({ from: 1 });
     this.thread.reset(page.records, page.gaps, 1, lastOf(page) ?? page.last_seq);
     this.started(page, page.next === null);
     if (page.next === null) this.follow(page.mark);
-    else this.tell("paused");
     this.scroller.scrollTop = 0;
   }
 
@@ -188,11 +189,10 @@ class Open {
     this.reading = true;
     try {
       const page = await this.page({ before: this.thread.first });
-      const [read, was] = this.seen();
-      this.thread.prepend(page.records, page.gaps, page.next ?? 1);
-      this.draw();
-      if (read && !this.sticks) this.scroller.scrollTop += read.getBoundingClientRect().top - was;
-      this.keepEnd();
+      this.inPlace(() => {
+        this.thread.prepend(page.records, page.gaps, page.next ?? 1);
+        if (!this.sticks && this.thread.forgetNewest(MOST)) this.pause();
+      });
     } catch (error) {
       if (!this.abort.signal.aborted) this.trouble(error);
       return;
@@ -202,11 +202,21 @@ class Open {
     this.fill();
   }
 
-  /** The first row that is seen, and where. */
-  seen() {
+  /** Changes what is loaded, and keeps the row that is read where it is. */
+  inPlace(change) {
     const { top } = this.scroller.getBoundingClientRect();
-    const read = Array.from(this.list.children).find((row) => row.getBoundingClientRect().bottom > top);
-    return [read, read?.getBoundingClientRect().top ?? 0];
+    const read = Array.from(this.list.querySelectorAll("article")).find((row) => row.getBoundingClientRect().bottom > top);
+    const was = read?.getBoundingClientRect().top;
+    change();
+    this.draw();
+    if (read?.isConnected && !this.sticks) this.scroller.scrollTop += read.getBoundingClientRect().top - was;
+  }
+
+  /** The newest are not loaded: what comes is not followed until they are. */
+  pause() {
+    this.following?.abort();
+    [this.atEnd, this.sticks] = [false, false];
+    this.tell("paused");
   }
 
   async readNewer() {
@@ -214,10 +224,12 @@ class Open {
     this.reading = true;
     try {
       const page = await this.page({ from: this.thread.last + 1 });
-      for (const one of [...page.records, ...page.gaps].sort((a, b) => (a.seq ?? a.first_seq) - (b.seq ?? b.first_seq))) this.thread.append(one);
-      this.atEnd = page.next === null;
+      this.inPlace(() => {
+        for (const one of ordered(page.records, page.gaps)) this.thread.append(one);
+        this.thread.forgetOldest(MOST);
+        this.atEnd = page.next === null;
+      });
       if (this.atEnd) this.follow(page.mark);
-      this.draw();
     } catch (error) {
       if (!this.abort.signal.aborted) this.trouble(error);
     } finally {
@@ -227,7 +239,8 @@ class Open {
 
   /** Where what is loaded does not fill the window, or nothing of it is on the line. */
   fill() {
-    if (this.scroller.clientHeight > 0 && this.scroller.scrollTop < NEAR && this.thread.first > 1 && this.atEnd) this.readOlder();
+    const isShort = this.scroller.clientHeight > 0 && this.scroller.scrollTop < NEAR;
+    if (isShort && this.atEnd && this.thread.entries.length < MOST) this.readOlder();
   }
 
   async follow(mark) {
@@ -274,6 +287,7 @@ class Open {
     this.noteScroll();
     if (!this.sticks) this.unseen += this.fresh;
     [this.fresh, this.drawing] = [0, 0];
+    if (this.sticks) this.thread.forgetOldest(MOST);
     this.draw();
   }
 

@@ -12,6 +12,9 @@ function entryOf(one) {
   return { seq: one.seq, record: one, key: `record-${one.seq}`, told: said(one), version: 0 };
 }
 
+/** The last record that an entry stands for. */
+const lastOf = (entry) => (entry.gap ? entry.seq + entry.gap.records_lost - 1 : entry.seq);
+
 export class Thread {
   entries = [];
   /** The entry that ends the line that is read; none follows the newest one. */
@@ -43,10 +46,30 @@ export class Thread {
 
   /** Adds what comes behind; false where it is there already. */
   append(one) {
-    const seq = one.gap ? one.first_seq + one.records_lost - 1 : one.seq;
     const isNew = this.#put(one, "push");
-    this.last = Math.max(this.last, seq);
+    if (isNew) this.last = Math.max(this.last, lastOf(this.entries.at(-1)));
     return isNew;
+  }
+
+  /** Forgets the oldest, so that so many stay; true where there were more. */
+  forgetOldest(most) {
+    return this.#forget(0, this.entries.length - most, (kept) => { this.first = kept[0].seq; });
+  }
+
+  /** Forgets the newest, so that so many stay; true where there were more. */
+  forgetNewest(most) {
+    return this.#forget(most, this.entries.length - most, (kept) => { this.last = lastOf(kept.at(-1)); });
+  }
+
+  #forget(from, count, tell) {
+    if (count <= 0) return false;
+    for (const entry of this.entries.splice(from, count)) {
+      this.#taken.delete(entry.key);
+      if (this.#keys.get(entry.record?.key) === entry) this.#keys.delete(entry.record.key);
+      for (const id of [entry.told?.id, entry.words?.id]) if (this.#ids.get(id) === entry) this.#ids.delete(id);
+    }
+    tell(this.entries);
+    return true;
   }
 
   #put(one, how) {
@@ -128,7 +151,8 @@ export class Thread {
   }
 }
 
-const ordered = (records, gaps) =>
+/** Records and gaps in the journal's order. */
+export const ordered = (records, gaps) =>
   [...records, ...gaps].sort((a, b) => (a.seq ?? a.first_seq) - (b.seq ?? b.first_seq));
 
 /** Stretches of the tree without a fork. Where nothing is said there is no branch to choose. */
