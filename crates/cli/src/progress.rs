@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What takes less time needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -12,14 +12,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Progress {
     what: &'static str,
     begin: Instant,
-    is_wanted: bool,
+    is_shown: bool,
+    /// It is there from the beginning, for its rate is that of the whole time, and seen later.
     bar: Option<ProgressBar>,
 }
+
+/// The way past a bar to the terminal that it is on.
+#[derive(Clone)]
+pub(crate) struct Aside(Option<ProgressBar>);
 
 impl Progress {
     pub(crate) fn new(what: &'static str, quiet: bool) -> Self {
         let is_wanted = !quiet && io::stderr().is_terminal();
-        Self { what, begin: Instant::now(), is_wanted, bar: None }
+        let bar = is_wanted.then(|| bar(what));
+        Self { what, begin: Instant::now(), is_shown: false, bar }
     }
 
     /// So many files of so many are done.
@@ -31,12 +37,29 @@ impl Progress {
 
     /// So many bytes of so many are done.
     pub(crate) fn at(&mut self, done: u64, total: u64) {
-        if !self.is_wanted || self.begin.elapsed() < PATIENCE {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| bar(self.what));
+        let Some(bar) = &self.bar else { return };
         bar.set_length(total);
         bar.set_position(done.min(total));
+        if !self.is_shown && self.begin.elapsed() >= PATIENCE {
+            self.is_shown = true;
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.tick();
+        }
+    }
+
+    /// For what is said while it is shown.
+    pub(crate) fn aside(&self) -> Aside {
+        Aside(self.bar.clone())
+    }
+}
+
+impl Aside {
+    /// Takes the bar away while something else is written: a line behind it would be glued to it.
+    pub(crate) fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 }
 
@@ -49,9 +72,9 @@ impl Drop for Progress {
 }
 
 fn bar(what: &'static str) -> ProgressBar {
-    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
     let style = ProgressStyle::with_template(template);
-    ProgressBar::new(0)
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         .with_message(what)
 }

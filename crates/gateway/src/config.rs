@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use session_journal::{Durability, Options, StoreOptions};
 use toml::{Table, Value};
 
+mod turns;
+
+pub use turns::{ProviderSettings, TurnSettings, WebhookSettings};
+
 /// Environment variables with this in front are settings: `…_LISTEN`, `…_LIMITS_BODY_BYTES_MAX`.
 pub(crate) const VARIABLE_PREFIX: &str = "SESSION_JOURNAL_GATEWAY_";
 
@@ -37,6 +41,12 @@ pub struct Config {
     pub shutdown_ms: u64,
     /// What is not allowed to grow.
     pub limits: Limits,
+    /// How turns run and answers are delivered.
+    pub turns: TurnSettings,
+    /// Where answers come from. `echo` is always there.
+    pub providers: Vec<ProviderSettings>,
+    /// Where answers can be delivered, beside other sessions.
+    pub webhooks: Vec<WebhookSettings>,
     /// Who may do what. Empty: everybody may do everything, on loopback alone.
     pub tokens: Vec<Token>,
 }
@@ -150,6 +160,9 @@ impl Default for Config {
             release_idle_ms: 300_000,
             shutdown_ms: 10_000,
             limits: Limits::default(),
+            turns: TurnSettings::default(),
+            providers: Vec::new(),
+            webhooks: Vec::new(),
             tokens: Vec::new(),
         }
     }
@@ -236,6 +249,7 @@ impl Config {
         for token in &self.tokens {
             token.check()?;
         }
+        self.check_turns()?;
         let limits = &self.limits;
         if limits.head_bytes_max < 8 << 10 {
             return Err("limits.head_bytes_max is below 8,192".to_owned());

@@ -27,11 +27,17 @@
 //!   document are made of one list.
 //! - [`Feeds`]: one follower a session for all its streams.
 //! - [`Problem`]: the engine's errors, and the gateway's own, as answers.
+//! - [`turn`]: a model answers; what came meanwhile is judged, and nothing is locked.
+//! - [`outbox`]: persist before deliver, once under one key.
+//! - [`agents`]: sends, children, heartbeats, compactions.
 //! - [`Config`]: the settings.
 
+pub mod agents;
 pub mod api;
 mod auth;
 pub mod config;
+pub mod conversation;
+pub mod failpoint;
 mod feed;
 mod hub;
 pub mod json;
@@ -41,11 +47,16 @@ mod metrics;
 mod openapi;
 #[cfg(feature = "otel")]
 pub mod otel;
+pub mod outbox;
 mod page;
 mod patience;
 mod problem;
+pub mod provider;
+mod redelivery;
+pub mod running;
 mod server;
 mod state;
+pub mod turn;
 
 pub use auth::{Auth, Visitor};
 pub use config::Config;

@@ -8,7 +8,11 @@ use serde_json::{Map, Value, json};
 use crate::api::{Operation, Route};
 use crate::problem;
 
-const SCHEMAS: &str = include_str!("openapi/schemas.json");
+const SCHEMAS: [&str; 2] =
+    [include_str!("openapi/schemas.json"), include_str!("openapi/turns.json")];
+
+/// What a stream of events is.
+pub(crate) const STREAM: &str = "text/event-stream";
 
 /// Codes that every route may answer.
 const ANYWHERE: &[&str] = &["forbidden", "internal"];
@@ -29,7 +33,10 @@ pub fn document(routes: &[Route]) -> Value {
         let methods = paths.entry(route.path).or_default();
         methods.insert(route.method.as_str().to_lowercase(), operation(route));
     }
-    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
+    let schemas = SCHEMAS
+        .into_iter()
+        .map(|schemas| serde_json::from_str::<Map<String, Value>>(schemas).unwrap_or_default());
+    let schemas: Map<String, Value> = schemas.flatten().collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -88,6 +95,9 @@ fn responses(route: &Route) -> Value {
     let mut answer = json!({ "description": route.operation.summary });
     if !media.is_empty() {
         answer["content"] = content(media, schema);
+    }
+    if route.operation.streams {
+        answer["content"][STREAM] = json!({ "schema": { "type": "string" } });
     }
     responses.insert(status.to_string(), answer);
     let mut codes: BTreeMap<u16, Vec<&str>> = BTreeMap::new();

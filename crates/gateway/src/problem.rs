@@ -39,6 +39,12 @@ pub enum Refusal {
     TooLarge,
     /// Something in the gateway failed that should not.
     Internal,
+    /// Nothing of this name here.
+    NotFound,
+    /// The model gave no answer.
+    Provider,
+    /// The turn was cancelled.
+    Cancelled,
 }
 
 impl Refusal {
@@ -57,6 +63,9 @@ impl Refusal {
             Self::Invalid => "invalid",
             Self::TooLarge => "too-large",
             Self::Internal => "internal",
+            Self::NotFound => "not-found",
+            Self::Provider => "provider",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -64,7 +73,7 @@ impl Refusal {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -72,6 +81,8 @@ impl Refusal {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Provider => StatusCode::BAD_GATEWAY,
+            Self::Cancelled => StatusCode::CONFLICT,
         }
     }
 
@@ -88,15 +99,18 @@ impl Refusal {
             Self::Invalid => "correct the argument",
             Self::TooLarge => "split it, or raise the limit",
             Self::Internal => "look into the gateway's log for the request id",
+            Self::NotFound => "check the key",
+            Self::Provider => "try the turn again with the same key",
+            Self::Cancelled => "try the turn again with the same key, if it is still wanted",
         }
     }
 }
 
 /// Why a request did not get what it asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Problem(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     code: &'static str,
     status: StatusCode,
@@ -124,6 +138,11 @@ impl Problem {
     /// An argument that cannot be meant.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(Refusal::Invalid, detail)
+    }
+
+    /// Nothing of this name here.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Refusal::NotFound, detail)
     }
 
     /// Says which session it is about.
@@ -247,7 +266,7 @@ impl IntoResponse for Problem {
 }
 
 /// Every refusal.
-const REFUSALS: [Refusal; 11] = [
+const REFUSALS: [Refusal; 14] = [
     Refusal::Unauthorized,
     Refusal::Forbidden,
     Refusal::NoRoute,
@@ -259,6 +278,9 @@ const REFUSALS: [Refusal; 11] = [
     Refusal::Invalid,
     Refusal::TooLarge,
     Refusal::Internal,
+    Refusal::NotFound,
+    Refusal::Provider,
+    Refusal::Cancelled,
 ];
 
 /// Every kind of error of the engine.

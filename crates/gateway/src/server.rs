@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::layers;
 use crate::metrics::Open;
 use crate::patience::Patient;
+use crate::redelivery::redelivery;
 use crate::state::AppState;
 
 /// After an error of the listener, such as no free file handle, it tries again after this.
@@ -115,14 +116,20 @@ impl Gateway {
         let Self { listener, state, stopper } = self;
         tracing::info!(address = %state.config.listen, label = state.config.label, "listening");
         let idle = tokio::spawn(release_idle(state.clone()));
+        let deliveries = tokio::spawn(redelivery(state.clone()));
         let mut connections = accept(listener, &state).await;
         let grace = Duration::from_millis(state.config.shutdown_ms);
+        // Whoever waits for a turn hears that it was cancelled.
+        if timeout(grace, state.turns.close()).await.is_err() {
+            tracing::warn!(turns = state.turns.count(), "left behind");
+        }
         let all = async { while connections.join_next().await.is_some() {} };
         if timeout(grace, all).await.is_err() {
             tracing::warn!(connections = connections.len(), "cut off");
             connections.shutdown().await;
         }
         idle.abort();
+        deliveries.abort();
         state.hub.close().await;
         tracing::info!("stopped");
         drop(stopper);

@@ -10,6 +10,7 @@ use crate::feed::Feeds;
 use crate::hub::Hub;
 use crate::listing::Listing;
 use crate::metrics::Metrics;
+use crate::running::Turns;
 use crate::server::ServeError;
 
 /// What every request can use. Clones share everything.
@@ -23,6 +24,8 @@ pub struct AppState {
     pub feeds: Feeds,
     /// All sessions of the store.
     pub listing: Listing,
+    /// The turns that run, and what they may use.
+    pub turns: Turns,
     /// Who may do what.
     pub auth: Auth,
     /// What is counted.
@@ -41,6 +44,8 @@ impl AppState {
     pub(crate) fn new(config: Config, stopping: watch::Receiver<bool>) -> Result<Self, ServeError> {
         let metrics = Metrics::default();
         let hub = Hub::open(&config, metrics.clone())?;
+        let turns = config.build_turns(&hub);
+        let turns = turns.map_err(|error| ServeError::Config(error.to_string()))?;
         let no_thread = |source| ServeError::Io { what: "start a thread".to_owned(), source };
         Ok(Self {
             feeds: Feeds::new(hub.clone()).map_err(no_thread)?,
@@ -49,6 +54,7 @@ impl AppState {
             streams: Arc::new(Semaphore::new(config.limits.streams_max)),
             config: Arc::new(config),
             hub,
+            turns,
             metrics,
             stopping,
         })

@@ -21,6 +21,10 @@ use crate::state::AppState;
 #[derive(Clone, Debug)]
 pub struct Name(pub SessionName);
 
+/// The key that the path names, behind the session.
+#[derive(Clone, Debug)]
+pub(super) struct Key(pub(super) String);
+
 /// The query.
 #[derive(Clone, Debug)]
 pub struct Query<T>(pub T);
@@ -85,6 +89,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
         let params = params.map_err(|error| Problem::invalid(error.body_text()))?;
         let session = params.iter().find(|(name, _)| *name == "session").map(|(_, value)| value);
         parse_name(session.unwrap_or_default()).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|error| Problem::invalid(error.body_text()))?;
+        let key = params.iter().find(|(name, _)| *name == "key").map(|(_, value)| value);
+        Ok(Self(key.unwrap_or_default().to_owned()))
     }
 }
 

@@ -2,11 +2,14 @@
 //! document are all made of the same list, so none of them can forget one.
 
 mod access;
+mod agents;
+mod deliveries;
 mod events;
 mod extract;
 mod operations;
 mod records;
 mod sessions;
+mod turns;
 
 use axum::Router;
 use axum::http::Method;
@@ -48,6 +51,8 @@ pub struct Operation {
     pub body: Option<&'static str>,
     /// Status, media type and schema of the answer.
     pub answer: (u16, &'static str, Option<&'static str>),
+    /// Whether it answers with a stream of events where that is asked for.
+    pub streams: bool,
     /// The codes of the problems that it may answer, beside those that every route may.
     pub problems: &'static [&'static str],
 }
@@ -64,6 +69,7 @@ impl Operation {
             headers: &[],
             body: None,
             answer: (200, "application/json", None),
+            streams: false,
             problems: &[],
         }
     }
@@ -76,6 +82,9 @@ pub fn routes() -> Vec<Route> {
     routes.extend(sessions::routes());
     routes.extend(records::routes());
     routes.extend(events::routes());
+    routes.extend(turns::routes());
+    routes.extend(deliveries::routes());
+    routes.extend(agents::routes());
     routes
 }
 

@@ -25,8 +25,9 @@ use crate::json;
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
-/// Kinds with this in front are the engine's and its tools' own.
-const RESERVED: &str = "sj.";
+/// Kinds with one of these in front are the engine's, its tools' and the gateway's own: an intent to
+/// deliver reaches further than a session.
+const RESERVED: [&str; 2] = ["sj.", "delivery."];
 
 const APPENDING: &[&str] = &[
     "conflict",
@@ -288,8 +289,10 @@ struct Batch {
 
 impl Sent {
     fn into_record(self) -> Result<NewRecord> {
-        if self.kind.as_deref().is_some_and(|kind| kind.starts_with(RESERVED)) {
-            return Err(Problem::invalid("kinds that begin with `sj.` are not for callers"));
+        let is_reserved = |kind: &str| RESERVED.iter().any(|reserved| kind.starts_with(reserved));
+        if self.kind.as_deref().is_some_and(is_reserved) {
+            let what = "kinds that begin with `sj.` or `delivery.` are not for callers";
+            return Err(Problem::invalid(what));
         }
         let payload = match (self.payload, self.payload_base64, self.json) {
             (Some(text), None, None) => Bytes::from(text),

@@ -1,0 +1,402 @@
+//! Persist before deliver. What is to be delivered is a durable record first, the *intent*; then it
+//! is delivered; then a second record says that it is done. After a crash in between it is delivered
+//! again under the same key, to a *sink* that takes every key once. So nobody ever saw text that no
+//! record holds, and nobody sees it twice.
+//!
+//! What is delivered is read back from the journal. Text that is not stored cannot be sent.
+
+mod records;
+mod sinks;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use session_journal::{AppendOptions, Durability, Reader, SessionName};
+
+use crate::conversation::{ANNOUNCE, MESSAGE, Message};
+use crate::failpoint::{Point, pass};
+use crate::hub::{Ask, Hub};
+use crate::metrics::Kind;
+use crate::problem::{Problem, Result};
+use records::{done_at, done_record, intent_key, pending_in};
+
+pub(crate) use records::{deliveries, intent_at, intent_records, outgoing_key};
+pub use sinks::{Kept, Memory, SessionSink, Sink, SinkError, Webhook};
+
+/// The sink that delivers a message into another session of the store.
+pub const SESSION: &str = "session";
+/// The sink that announces a result in another session of the store.
+pub const ANNOUNCEMENT: &str = "announce";
+
+/// So many deliveries that were left open are made at a time.
+const AT_A_TIME: usize = 32;
+
+/// Where something goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The name of a sink of this gateway.
+    pub sink: String,
+    /// Whom it should reach there: a chat, a session.
+    #[serde(default)]
+    pub to: String,
+}
+
+/// What is to be delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// The message of this key, in the same session.
+    Of(String),
+    /// This one, which the intent itself keeps.
+    Message(Message),
+}
+
+/// The payload of a `delivery.intent`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Where it goes.
+    #[serde(flatten)]
+    pub address: Address,
+    /// What goes there.
+    pub what: What,
+}
+
+/// The payload of a `delivery.done`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Done {
+    /// The sink has it.
+    Delivered,
+    /// The sink will never take it.
+    Refused {
+        /// Why, in the sink's words.
+        why: String,
+    },
+}
+
+/// How a delivery stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum State {
+    /// The sink has it.
+    Delivered,
+    /// The sink will never take it.
+    Refused {
+        /// Why, in the sink's words.
+        why: String,
+    },
+    /// It is tried again at the next opening, or when somebody asks for it.
+    Pending {
+        /// Why it is not done.
+        why: String,
+    },
+}
+
+impl From<Done> for State {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Delivered => Self::Delivered,
+            Done::Refused { why } => Self::Refused { why },
+        }
+    }
+}
+
+/// A delivery and how it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Delivery {
+    /// Its key: the sink gets the same one each time.
+    pub key: String,
+    /// Where it goes.
+    #[serde(flatten)]
+    pub address: Address,
+    /// How it stands.
+    #[serde(flatten)]
+    pub state: State,
+}
+
+/// What a sink gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// Unique over all sessions: the journal's id and the delivery's key.
+    pub key: String,
+    /// From which session.
+    pub from: SessionName,
+    /// Whom it should reach.
+    pub to: String,
+    /// What it says.
+    pub message: Message,
+}
+
+/// Delivers what sessions hold. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    hub: Hub,
+    sinks: Arc<HashMap<String, Arc<dyn Sink>>>,
+    /// What is being delivered now, so that it is tried once at a time.
+    at_it: Arc<Mutex<HashMap<Place, Arc<tokio::sync::Mutex<()>>>>>,
+    /// What a sink did not take yet.
+    waiting: Arc<Mutex<BTreeSet<Place>>>,
+}
+
+/// A session, and the key of a delivery in it.
+type Place = (SessionName, String);
+
+/// An intent as it stands in its journal.
+struct Stored {
+    intent: Intent,
+    outgoing: Outgoing,
+}
+
+/// What a look at the journal finds.
+enum Found {
+    Open(Box<Stored>),
+    Closed(Address, Done),
+}
+
+impl Outbox {
+    /// An outbox with these sinks. [`SESSION`] and [`ANNOUNCEMENT`] are always there: they deliver
+    /// into other sessions of the store.
+    #[must_use]
+    pub fn new(hub: Hub, sinks: Vec<(String, Arc<dyn Sink>)>) -> Self {
+        let own = [(SESSION, MESSAGE), (ANNOUNCEMENT, ANNOUNCE)].map(|(name, kind)| {
+            let sink: Arc<dyn Sink> = Arc::new(SessionSink::new(hub.clone(), kind));
+            (name.to_owned(), sink)
+        });
+        let sinks = sinks.into_iter().chain(own).collect();
+        Self { hub, sinks: Arc::new(sinks), at_it: Arc::default(), waiting: Arc::default() }
+    }
+
+    /// Whether there is such a sink.
+    ///
+    /// # Errors
+    /// `invalid` where there is none.
+    pub fn check(&self, address: &Address) -> Result<()> {
+        let sink = &address.sink;
+        let sink = self.sinks.get(sink).ok_or_else(|| {
+            Problem::invalid(format!("there is no sink {sink:?}; see the configuration"))
+        })?;
+        sink.check(&address.to).map_err(|error| Problem::invalid(error.to_string()))
+    }
+
+    /// Stores what is to be delivered, then delivers it. A key that was stored before is not stored
+    /// again; where it was delivered, nothing happens.
+    ///
+    /// # Errors
+    /// As appending answers; `invalid` where the key was used for something else.
+    pub async fn send(
+        &self,
+        session: &SessionName,
+        key: &str,
+        intent: &Intent,
+        ask: Ask,
+    ) -> Result<Delivery> {
+        self.check(&intent.address)?;
+        self.must_be_there(session, &intent.what).await?;
+        let records = intent_records(key, intent);
+        let appended = self.hub.append(session, records, durable(), ask).await?;
+        if appended[1].duplicate {
+            self.must_be_the_same(session, key, intent).await?;
+        }
+        pass(Point::IntentStored);
+        self.deliver(session, key).await
+    }
+
+    /// What is to be delivered is a message before it is announced.
+    async fn must_be_there(&self, name: &SessionName, what: &What) -> Result<()> {
+        let What::Of(of) = what.clone() else { return Ok(()) };
+        let record = read(&self.hub, name, move |reader| reader.by_key(&of)).await?;
+        if record.as_ref().and_then(Message::of).is_some() {
+            return Ok(());
+        }
+        Err(Problem::not_found("no message of this key to deliver").about(name))
+    }
+
+    async fn must_be_the_same(&self, name: &SessionName, key: &str, intent: &Intent) -> Result<()> {
+        let stored = intent_key(key);
+        let record = read(&self.hub, name, move |reader| reader.by_key(&stored)).await?;
+        let before =
+            record.and_then(|record| serde_json::from_slice::<Intent>(&record.payload).ok());
+        if before.as_ref() == Some(intent) {
+            return Ok(());
+        }
+        let what = format!("the key {key:?} was used for another delivery; use a new one");
+        Err(Problem::invalid(what).about(name))
+    }
+
+    /// Delivers what an intent says, unless that is done.
+    ///
+    /// # Errors
+    /// `not-found` where there is no such intent; as reading and appending answer. That a sink does
+    /// not take it is no error: it stays pending.
+    pub async fn deliver(&self, session: &SessionName, key: &str) -> Result<Delivery> {
+        let place = (session.clone(), key.to_owned());
+        let one_at_a_time = Arc::clone(locked(&self.at_it).entry(place.clone()).or_default());
+        let turn = one_at_a_time.lock().await;
+        let delivery = self.deliver_alone(session, key).await;
+        drop(turn);
+        let mut at_it = locked(&self.at_it);
+        // This one and the map's: nobody waits.
+        if Arc::strong_count(&one_at_a_time) == 2 {
+            at_it.remove(&place);
+        }
+        drop(at_it);
+        match &delivery {
+            Ok(Delivery { state: State::Pending { .. }, .. }) => {
+                locked(&self.waiting).insert(place);
+            }
+            _ => {
+                locked(&self.waiting).remove(&place);
+            }
+        }
+        delivery
+    }
+
+    async fn deliver_alone(&self, session: &SessionName, key: &str) -> Result<Delivery> {
+        let delivery = |address, state| Delivery { key: key.to_owned(), address, state };
+        let stored = match self.look_up(session, key).await? {
+            Found::Open(stored) => *stored,
+            Found::Closed(address, done) => return Ok(delivery(address, done.into())),
+        };
+        let Stored { intent: Intent { address, .. }, outgoing } = stored;
+        let Some(sink) = self.sinks.get(&address.sink) else {
+            let why = format!("this gateway has no sink {:?}", address.sink);
+            return Ok(delivery(address, State::Pending { why }));
+        };
+        pass(Point::Delivering);
+        let taken = sink.deliver(outgoing).await;
+        let kind = match &taken {
+            Ok(()) => "delivered",
+            Err(SinkError::Never(_)) => "refused",
+            Err(SinkError::Later(_)) => "pending",
+        };
+        self.hub.metrics().deliveries.get_or_create(&Kind { kind }).inc();
+        let done = match taken {
+            Ok(()) => Done::Delivered,
+            Err(SinkError::Never(why)) => Done::Refused { why },
+            Err(SinkError::Later(why)) => {
+                tracing::warn!(%session, key, sink = address.sink, why, "not delivered yet");
+                return Ok(delivery(address, State::Pending { why }));
+            }
+        };
+        pass(Point::Delivered);
+        let record = done_record(key, &done);
+        self.hub.append(session, vec![record], durable(), Ask::default()).await?;
+        pass(Point::DeliveryDone);
+        Ok(delivery(address, done.into()))
+    }
+
+    /// Reads an intent and what it delivers back from the journal, once that is durable.
+    async fn look_up(&self, name: &SessionName, key: &str) -> Result<Found> {
+        let held = self.hub.session(name, Ask::default()).await?;
+        // What others appended may wait for its sync.
+        held.sync().await.map_err(|error| Problem::from(error).about(name))?;
+        let (from, key) = (name.clone(), key.to_owned());
+        let found = read(&self.hub, name, move |reader| {
+            let Some(intent) = intent_at(reader, &key)? else { return Ok(None) };
+            if let Some(done) = done_at(reader, &key)? {
+                return Ok(Some(Found::Closed(intent.address, done)));
+            }
+            let message = match &intent.what {
+                What::Message(message) => Some(message.clone()),
+                What::Of(of) => reader.by_key(of)?.as_ref().and_then(Message::of),
+            };
+            let Some(message) = message else { return Ok(None) };
+            let outgoing_key = outgoing_key(reader.id(), &key);
+            let to = intent.address.to.clone();
+            let outgoing = Outgoing { key: outgoing_key, from, to, message };
+            Ok(Some(Found::Open(Box::new(Stored { intent, outgoing }))))
+        });
+        let missing = || Problem::not_found("no delivery of this key, or not what it delivers");
+        found.await?.ok_or_else(|| missing().about(name))
+    }
+
+    /// Delivers again what a crash, or a sink that was not there, left open. Run it for each session
+    /// that is opened.
+    ///
+    /// # Errors
+    /// As reading and appending answer.
+    pub async fn recover(&self, session: &SessionName) -> Result<Vec<Delivery>> {
+        let mut deliveries = Vec::new();
+        for (key, _) in self.pending(session).await? {
+            deliveries.push(self.deliver(session, &key).await?);
+        }
+        Ok(deliveries)
+    }
+
+    /// Tries again what a sink did not take before; gives how many are left. What another gateway has
+    /// taken over since is that one's.
+    pub async fn retry(&self) -> usize {
+        let waiting: Vec<Place> = locked(&self.waiting).iter().cloned().collect();
+        let again = |(session, key): Place| async move {
+            if let Err(problem) = self.deliver(&session, &key).await {
+                tracing::info!(%session, key, %problem, "not delivered");
+            }
+        };
+        stream::iter(waiting).for_each_concurrent(AT_A_TIME, again).await;
+        locked(&self.waiting).len()
+    }
+
+    /// The deliveries that are not done, in the order of their intents. Cost: a session that never
+    /// delivered is asked for one key; of any other the records from its first delivery on are read.
+    ///
+    /// # Errors
+    /// As reading answers.
+    pub async fn pending(&self, session: &SessionName) -> Result<Vec<(String, Intent)>> {
+        read(&self.hub, session, pending_in).await
+    }
+
+    /// Recovers every session of the store that this gateway may have, and skips those that another
+    /// one holds. Run it once when the gateway starts. Gives how many it delivered, and how many are
+    /// left pending.
+    ///
+    /// # Errors
+    /// `io` where the store cannot be listed.
+    pub async fn recover_store(&self) -> Result<(usize, usize)> {
+        let open = self.hub.file_job(|store| {
+            let names = store.list()?.into_iter().map(|listed| listed.name);
+            let has_open = |name: &SessionName| {
+                let pending = store.reader(name).and_then(|reader| pending_in(&reader));
+                pending.is_ok_and(|pending| !pending.is_empty())
+            };
+            Ok::<_, session_journal::Error>(names.filter(has_open).collect::<Vec<_>>())
+        });
+        let recover = |name: SessionName| async move {
+            match self.recover(&name).await {
+                Ok(deliveries) => {
+                    let pending = |one: &&Delivery| matches!(one.state, State::Pending { .. });
+                    let left = deliveries.iter().filter(pending).count();
+                    (deliveries.len() - left, left)
+                }
+                Err(problem) => {
+                    tracing::info!(session = %name, %problem, "not recovered");
+                    (0, 1)
+                }
+            }
+        };
+        let recovered = stream::iter(open.await??).map(recover).buffer_unordered(AT_A_TIME);
+        let sum = |(a, b), (c, d)| async move { (a + c, b + d) };
+        let (delivered, left) = recovered.fold((0, 0), sum).await;
+        Ok((delivered, left))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads a session on a thread for it.
+pub(crate) async fn read<T: Send + 'static>(
+    hub: &Hub,
+    name: &SessionName,
+    run: impl FnOnce(&Reader) -> session_journal::Result<T> + Send + 'static,
+) -> Result<T> {
+    let of = name.clone();
+    let read = hub.file_job(move |store| run(&store.reader(&of)?)).await?;
+    read.map_err(|error| Problem::from(error).about(name))
+}
+
+pub(crate) fn durable() -> AppendOptions {
+    AppendOptions { durability: Some(Durability::Durable), ..AppendOptions::default() }
+}

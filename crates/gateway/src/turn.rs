@@ -1,0 +1,372 @@
+//! A turn: a message comes, a model answers, the answer is appended.
+//!
+//! 1. The message is stored, durable, under the turn's key, before any model is called.
+//! 2. The context is read: what was said up to now, and the message at its end. The last record of the
+//!    journal is the *mark*.
+//! 3. The model is called. Nothing is locked and no handle is held meanwhile, however long it takes.
+//! 4. The answer is appended under the condition that nothing but harmless records came since the
+//!    mark, in one batch with the intents to deliver it. What else came is judged by the policy.
+//! 5. It is delivered.
+//!
+//! Whoever drops the future before the fourth step leaves the message and nothing else. A turn that
+//! did not come to its end, for whatever reason, is finished by running it again with its key: what is
+//! stored is not stored again, and an answer that is there is given back.
+
+mod answer;
+mod request;
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use session_journal::{
+    AppendOptions, Cause, ErrorKind, Expect, Mark, NewRecord, Reader, Record, SessionName,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::conversation::{CANCELLED, Context, HARMLESS, MESSAGE, Message, Role, Said};
+use crate::failpoint::{Point, pass};
+use crate::hub::{Ask, Hub};
+use crate::outbox::{
+    Address, Delivery, Intent, Outbox, State, What, durable, intent_at, intent_records, read,
+};
+use crate::problem::{Problem, Refusal, Result};
+use crate::provider::{Delta, Finish, Provider, ProviderError, Request};
+use answer::{Payload, replayed};
+use request::{DELIVERIES_MAX, delivery_key};
+
+pub use answer::{Answer, stored};
+pub use request::{KEY_BYTES_MAX, Policy, TurnRequest, answer_key, check_key};
+
+/// What a turn may use, and its bounds.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The sessions.
+    pub hub: Hub,
+    /// Delivers answers.
+    pub outbox: Outbox,
+    /// The largest context in bytes.
+    pub context_bytes_max: usize,
+    /// The largest answer in bytes.
+    pub answer_bytes_max: usize,
+}
+
+/// Hears what a model says while it says it. It is a draft: nothing of it is stored before the turn
+/// has come to its end.
+pub trait Listener: Send + Sync {
+    /// The model begins, or begins anew: what it said before does not count.
+    fn begins(&self) {}
+    /// More text.
+    fn hears(&self, _text: &str) {}
+}
+
+/// Hears nothing.
+impl Listener for () {}
+
+/// A turn and everything that it needs.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// What it may use.
+    pub tools: &'a Tools,
+    /// Who answers.
+    pub provider: &'a dyn Provider,
+    /// Where.
+    pub session: &'a SessionName,
+    /// What is asked.
+    pub request: &'a TurnRequest,
+    /// Whether the session may be taken from another owner to store the message. It is never taken
+    /// again for the answer.
+    pub ask: Ask,
+    /// Hears the draft.
+    pub listener: &'a dyn Listener,
+    /// Cancels the model, and leaves a record that says so.
+    pub cancel: &'a CancellationToken,
+}
+
+impl std::fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn")
+            .field("session", self.session)
+            .field("request", self.request)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the model said.
+struct Thought {
+    text: String,
+    finish: Finish,
+    reruns: u32,
+}
+
+impl Turn<'_> {
+    /// Runs the turn.
+    ///
+    /// # Errors
+    /// As opening, appending and reading answer; `conflict` by policy; `provider`; `cancelled`;
+    /// `invalid` where the key was used for another message. An answer that was not stored is in the
+    /// problem's `answer`.
+    pub async fn run(self) -> Result<Answer> {
+        self.request.check(&self.tools.outbox)?;
+        pass(Point::Received);
+        let before = self.accept().await?;
+        pass(Point::Stored);
+        let answer = match before {
+            Some(answer) => answer,
+            None => self.answer().await?,
+        };
+        pass(Point::AnswerStored);
+        Ok(Answer { deliveries: self.deliver().await?, ..answer })
+    }
+
+    // ---- the message -----------------------------------------------------------------------
+
+    /// Stores the message, unless it is there; the answer, where the turn came to its end before.
+    async fn accept(&self) -> Result<Option<Answer>> {
+        let TurnRequest { key, message, parent, .. } = self.request;
+        let mut record = NewRecord::new(message.to_payload()).kind(MESSAGE).key(key);
+        record.parent.clone_from(parent);
+        let Tools { hub, .. } = self.tools;
+        let appended = hub.append(self.session, vec![record], durable(), self.ask).await?;
+        if !appended[0].duplicate {
+            return Ok(None);
+        }
+        let (key, answer) = (key.clone(), answer_key(key));
+        let found = read(hub, self.session, move |reader| {
+            Ok((reader.by_key(&key)?, reader.by_key(&answer)?))
+        });
+        let (stored, answer) = found.await?;
+        if !stored.is_some_and(|stored| self.is_its_message(&stored)) {
+            let what = "the key was used for something else; use a new one";
+            return Err(Problem::invalid(what).about(self.session));
+        }
+        let answer = answer.map(|answer| replayed(&answer)).transpose();
+        answer.map_err(|problem| problem.about(self.session))
+    }
+
+    fn is_its_message(&self, stored: &Record) -> bool {
+        stored.kind.as_deref() == Some(MESSAGE)
+            && stored.parent == self.request.parent
+            && Message::of(stored).as_ref() == Some(&self.request.message)
+    }
+
+    // ---- the answer ------------------------------------------------------------------------
+
+    async fn answer(&self) -> Result<Answer> {
+        let mut reruns = 0;
+        loop {
+            let (mark, context) = self.context().await?;
+            pass(Point::ContextRead);
+            let (text, finish) = self.think(context).await?;
+            pass(Point::Answered);
+            let said = Thought { text, finish, reruns };
+            let conflict = match self.store(&said, self.unless_came(mark)).await {
+                Err(problem) if problem.kind() == Some(ErrorKind::Conflict) => problem,
+                stored => return stored.map_err(|problem| with_text(problem, &said)),
+            };
+            match self.policy() {
+                Policy::GoOn => return self.go_on(&said, &conflict).await,
+                Policy::Rerun if reruns < self.request.reruns_max => reruns += 1,
+                Policy::Rerun | Policy::Tell => return Err(with_text(conflict, &said)),
+            }
+        }
+    }
+
+    /// On a branch of its own nothing that came changes the context.
+    fn policy(&self) -> Policy {
+        match self.request.policy {
+            Policy::Rerun if self.request.parent.is_some() => Policy::GoOn,
+            policy => policy,
+        }
+    }
+
+    /// What was said up to now, with the message to be answered at its end; on a branch of its own,
+    /// what leads to the message.
+    async fn context(&self) -> Result<(Mark, Arc<[Message]>)> {
+        let TurnRequest { key, parent, .. } = self.request.clone();
+        let limit = self.tools.context_bytes_max;
+        let found = read(&self.tools.hub, self.session, move |reader| {
+            let context = match parent {
+                Some(_) => Context::at_key(&key),
+                None => Context::at_end(),
+            };
+            Ok((reader.mark(), walk(reader, context, limit)?))
+        });
+        let (mark, said) = found.await?;
+        let mut said = said.ok_or_else(|| {
+            let what = format!("the context is above {limit} bytes; compact the session");
+            Problem::new(Refusal::TooLarge, what).about(self.session).with("limit", limit)
+        })?;
+        let is_asked = |one: &Said| one.key.as_ref() == Some(&self.request.key);
+        match said.iter().position(is_asked) {
+            Some(at) => said[at..].rotate_left(1),
+            // A compaction that came since stands for it.
+            None => said.push(self.asked()),
+        }
+        Ok((mark, said.into_iter().map(|said| said.message).collect()))
+    }
+
+    fn asked(&self) -> Said {
+        let TurnRequest { key, message, .. } = self.request.clone();
+        Said { sequence: 0, key: Some(key), message }
+    }
+
+    /// Calls the model. Dropping this cancels it.
+    async fn think(&self, context: Arc<[Message]>) -> Result<(String, Finish)> {
+        let TurnRequest { key, model, .. } = self.request;
+        let request = Request { turn: key.clone(), context, model: model.clone() };
+        self.listener.begins();
+        let listening = self.listen(request);
+        let listened = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => None,
+            listened = listening => Some(listened),
+        };
+        match listened {
+            Some(listened) => listened.map_err(|error| self.no_answer(&error)),
+            None => Err(self.cancelled().await),
+        }
+    }
+
+    async fn listen(&self, request: Request) -> Result<(String, Finish), ProviderError> {
+        let mut deltas = self.provider.complete(request);
+        let (limit, mut text) = (self.tools.answer_bytes_max, String::new());
+        pass(Point::Answering);
+        while let Some(delta) = deltas.next().await {
+            match delta? {
+                Delta::Text(more) if text.len() + more.len() > limit => {
+                    return Err(ProviderError::TooLong { limit });
+                }
+                Delta::Text(more) => {
+                    self.listener.hears(&more);
+                    text.push_str(&more);
+                }
+                Delta::End(finish) => return Ok((text, finish)),
+            }
+        }
+        Err(ProviderError::Cut("it ended before its end".to_owned()))
+    }
+
+    fn no_answer(&self, error: &ProviderError) -> Problem {
+        let provider = self.provider.name();
+        tracing::warn!(session = %self.session, provider, %error, "no answer");
+        Problem::new(Refusal::Provider, error.to_string())
+            .about(self.session)
+            .with("provider", provider)
+            .with("may_pass", error.may_pass())
+    }
+
+    /// Leaves a record of it; where even that is not possible, the session is as it was.
+    async fn cancelled(&self) -> Problem {
+        let payload = serde_json::json!({ "turn": self.request.key }).to_string();
+        let record = NewRecord::new(payload).kind(CANCELLED);
+        let recorded =
+            self.tools.hub.append(self.session, vec![record], durable(), Ask::default()).await;
+        if let Err(problem) = recorded {
+            tracing::info!(session = %self.session, %problem, "a cancelled turn left no record");
+        }
+        Problem::new(Refusal::Cancelled, "the turn was cancelled").about(self.session)
+    }
+
+    // ---- storing it ------------------------------------------------------------------------
+
+    fn unless_came(&self, mark: Mark) -> Expect {
+        let own = HARMLESS.into_iter().map(str::to_owned);
+        Expect::OnlyKindsSince(mark, own.chain(self.request.harmless.iter().cloned()).collect())
+    }
+
+    async fn store(&self, said: &Thought, expect: Expect) -> Result<Answer> {
+        let TurnRequest { key, parent, deliver, .. } = self.request;
+        let provider = self.provider.name().to_owned();
+        let message = Message {
+            reply_to: Some(key.clone()),
+            ..Message::text_of(Role::Assistant, &said.text)
+        };
+        let (finish, reruns) = (said.finish.clone(), said.reruns);
+        let payload = Payload { message, provider: provider.clone(), finish, reruns };
+        let answer = NewRecord::new(serde_json::to_vec(&payload).unwrap_or_default());
+        let mut answer = answer.kind(MESSAGE).key(answer_key(key));
+        answer.parent = parent.as_ref().map(|_| key.clone());
+        let options = AppendOptions { expect, ..durable() };
+        let records = [answer].into_iter().chain(self.intents(deliver)).collect();
+        let stored = self.tools.hub.append(self.session, records, options, Ask::default()).await?;
+        Ok(Answer {
+            key: answer_key(key),
+            seq: stored[0].sequence.get(),
+            text: said.text.clone(),
+            provider,
+            finish: payload.finish,
+            reruns,
+            came: Vec::new(),
+            replayed: stored[0].duplicate,
+            deliveries: Vec::new(),
+        })
+    }
+
+    /// One batch with the answer: it is never there without them.
+    fn intents(&self, deliver: &[Address]) -> Vec<NewRecord> {
+        let mut records = Vec::new();
+        for (number, address) in deliver.iter().enumerate() {
+            let what = What::Of(answer_key(&self.request.key));
+            let intent = Intent { address: address.clone(), what };
+            let of_one = intent_records(&delivery_key(&self.request.key, number), &intent);
+            // The first of them says only that there are deliveries.
+            records.extend(of_one.into_iter().skip(usize::from(number > 0)));
+        }
+        records
+    }
+
+    async fn go_on(&self, said: &Thought, conflict: &Problem) -> Result<Answer> {
+        let stored = self.store(said, Expect::Anything).await;
+        let came = match conflict.engine().map(session_journal::Error::cause) {
+            Some(Cause::Conflict { came, .. }) => came.clone(),
+            _ => Vec::new(),
+        };
+        stored.map(|answer| Answer { came, ..answer }).map_err(|problem| with_text(problem, said))
+    }
+
+    // ---- delivering it ---------------------------------------------------------------------
+
+    /// Delivers what the stored intents say, which are those of the turn's first success.
+    async fn deliver(&self) -> Result<Vec<Delivery>> {
+        let key = self.request.key.clone();
+        let intents = read(&self.tools.hub, self.session, move |reader| {
+            let numbers = (0..DELIVERIES_MAX).map(|number| delivery_key(&key, number));
+            let intents = numbers.map(|key| Ok((intent_at(reader, &key)?, key)));
+            let there = intents.take_while(|intent| !matches!(intent, Ok((None, _))));
+            there.collect::<session_journal::Result<Vec<_>>>()
+        });
+        let mut deliveries = Vec::new();
+        for (intent, key) in intents.await? {
+            let Some(Intent { address, .. }) = intent else { continue };
+            let delivered = self.tools.outbox.deliver(self.session, &key).await;
+            // The answer is stored, and whoever has the session now delivers it.
+            deliveries.push(delivered.unwrap_or_else(|problem| {
+                let why = problem.code().to_owned();
+                Delivery { key, address, state: State::Pending { why } }
+            }));
+        }
+        Ok(deliveries)
+    }
+}
+
+/// The context; `None` where it is too large.
+pub(crate) fn walk(
+    reader: &Reader,
+    mut context: Context,
+    limit: usize,
+) -> session_journal::Result<Option<Vec<Said>>> {
+    for record in reader.backwards() {
+        if !context.feed(&record?) {
+            break;
+        }
+        if context.bytes() > limit {
+            return Ok(None);
+        }
+    }
+    Ok((context.bytes() <= limit).then(|| context.into_said()))
+}
+
+/// What the model said goes back to who asked, for it is stored nowhere.
+fn with_text(problem: Problem, said: &Thought) -> Problem {
+    problem.with("answer", said.text.clone())
+}

@@ -1,0 +1,6 @@
+//! What the tests share.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod bench;
+pub(crate) mod stub;
