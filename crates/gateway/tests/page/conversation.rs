@@ -124,6 +124,8 @@ async fn what_comes_is_shown_once_across_a_restart_of_the_gateway() {
         }
         let again = Server::start(folder.path(), |config| config.listen = address).await;
         tab.shows("#thread", "message 44;");
+        let mark = tab.last_mark();
+        assert!(mark.contains("-42-"), "it goes on behind the last record that came, not {mark}");
         say(&again, 45).await;
         tab.shows("#thread", "message 45;");
         let expected: Vec<_> = (0..46).map(|at| format!("message {at};")).collect();

@@ -4,6 +4,7 @@
 mod pipe;
 mod tab;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub(crate) use pipe::Browser;
@@ -16,7 +17,9 @@ static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 pub(crate) async fn with_tab<F: AsyncFnOnce(&mut Tab)>(test: F) {
     let _one = ONE.lock().await;
     let Some(program) = program() else {
-        eprintln!(
+        // Not `eprintln!`: the output of a test that passes is not shown.
+        let _ = writeln!(
+            io::stderr(),
             "no Chromium here: the page is not tested. `scripts/page` installs it and runs this"
         );
         return;

@@ -14,6 +14,7 @@ pub(crate) struct Tab<'a> {
     id: String,
     /// What was asked for, and what went wrong in the page.
     asked: Vec<String>,
+    marks: Vec<String>,
     wrongs: Vec<String>,
     /// Messages of the console that a test brings about on purpose hold one of these.
     pub(crate) expected: Vec<&'static str>,
@@ -25,7 +26,14 @@ impl<'a> Tab<'a> {
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = browser.call(None, "Target.attachToTarget", &attach);
         let id = attached["sessionId"].as_str().expect("a tab").to_owned();
-        let tab = Self { browser, id, asked: Vec::new(), wrongs: Vec::new(), expected: Vec::new() };
+        let tab = Self {
+            browser,
+            id,
+            asked: Vec::new(),
+            marks: Vec::new(),
+            wrongs: Vec::new(),
+            expected: Vec::new(),
+        };
         let script = json!({ "source": include_str!("seen.js") });
         tab.call("Page.addScriptToEvaluateOnNewDocument", &script);
         for domain in ["Page", "Runtime", "Log", "Network"] {
@@ -208,6 +216,12 @@ impl<'a> Tab<'a> {
         &self.asked
     }
 
+    /// Behind which event a stream was asked for last.
+    pub(crate) fn last_mark(&mut self) -> &str {
+        self.look();
+        self.marks.last().map_or("none", String::as_str)
+    }
+
     /// Nothing was thrown, refused by the page's policy, or asked of anybody else.
     pub(crate) fn must_be_well(&mut self) {
         self.look();
@@ -224,6 +238,8 @@ impl<'a> Tab<'a> {
             let details = &event["params"];
             match event["method"].as_str() {
                 Some("Network.requestWillBeSent") => {
+                    let headers = &details["request"]["headers"];
+                    self.marks.extend(headers["last-event-id"].as_str().map(str::to_owned));
                     self.asked.push(details["request"]["url"].as_str().unwrap_or("?").to_owned());
                 }
                 Some("Runtime.exceptionThrown") => self.wrongs.push(details.to_string()),
