@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::api;
 use crate::metrics::Answer;
+use crate::page;
 use crate::problem::{Problem, Refusal};
 use crate::state::AppState;
 
@@ -22,6 +23,7 @@ pub(crate) const REQUEST_ID: &str = "x-request-id";
 /// Everything that is served.
 pub(crate) fn app(state: &AppState) -> Router {
     api::router()
+        .merge(page::router())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(state.clone(), around))

@@ -48,6 +48,7 @@ mod openapi;
 #[cfg(feature = "otel")]
 pub mod otel;
 pub mod outbox;
+mod page;
 mod patience;
 mod problem;
 pub mod provider;
