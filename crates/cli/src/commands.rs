@@ -12,6 +12,7 @@ mod info;
 mod ls;
 mod repair;
 mod serve;
+mod storm;
 mod tail;
 mod verify;
 
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     Claim(claim::Args),
     Repair(repair::Args),
     Serve(serve::Args),
+    Storm(storm::Args),
+    #[command(hide = true)]
+    StormLocks(storm::LocksArgs),
     Completions(completions::Args),
 }
 
@@ -66,6 +70,8 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         Command::Claim(args) => claim::run(&args, context),
         Command::Repair(args) => repair::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
+        Command::Storm(args) => storm::run(&args, context),
+        Command::StormLocks(args) => storm::run_locks(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }
