@@ -52,6 +52,15 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Where spans are to be exported.
+    #[cfg(feature = "otel")]
+    pub(crate) fn collector(&self) -> Option<&str> {
+        match self {
+            Self::Serve(args) => args.otel.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// Runs a command.

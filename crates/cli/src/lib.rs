@@ -7,6 +7,7 @@ mod context;
 mod exit;
 mod input;
 mod json;
+mod log;
 mod output;
 mod progress;
 mod stop;
@@ -19,17 +20,21 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use session_journal::NewRecord;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Cli;
-use crate::commands::{Command, LogFormat};
+use crate::commands::Command;
 use crate::context::Context;
+use crate::log::Log;
 
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(&cli);
+    // To the end: what is left to be exported goes out there.
+    let _log = match Log::start(&cli) {
+        Ok(log) => log,
+        Err(failure) => return failure.report(),
+    };
     let done = Context::new(&cli.global).and_then(|mut context| {
         let exit = commands::run(cli.command, &mut context)?;
         context.output.flush()?;
@@ -57,21 +62,5 @@ pub fn records_of(
             args.records(input, piece).map(Some).map_err(|failure| failure.to_string())
         }
         _ => Ok(None),
-    }
-}
-
-/// Events go to standard error, as many as were asked for. A gateway tells more of its own accord.
-fn log(cli: &Cli) {
-    let serving = cli.command.log_format();
-    let level = match cli.global.verbose + u8::from(serving.is_some() && !cli.global.quiet) {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let format = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    match serving {
-        Some(LogFormat::Json) => format.json().init(),
-        _ => format.init(),
     }
 }

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 mod turns;
 
-pub use turns::{ProviderKind, ProviderSettings, TurnSettings, WebhookSettings};
+pub use turns::{ProviderSettings, TurnSettings, WebhookSettings};
 
 /// Environment variables with this in front are settings: `…_LISTEN`, `…_LIMITS_BODY_BYTES_MAX`.
 pub(crate) const VARIABLE_PREFIX: &str = "SESSION_JOURNAL_GATEWAY_";

@@ -6,6 +6,8 @@
 //! the order of the conversation, and producers that write at the same time make no fork. The line
 //! of a program that says itself that it has no parent is a root.
 
+mod lenient;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use session_journal::Record;
@@ -109,7 +111,7 @@ impl Message {
         if record.kind.as_deref().is_some_and(is_control) {
             return None;
         }
-        let line: Value = serde_json::from_slice(&record.payload).ok()?;
+        let line = lenient::parse(&record.payload)?;
         match record.kind.as_deref() {
             Some(COMPACTION | "branch_summary") => {
                 let summary = line.get("summary").and_then(Value::as_str)?;
@@ -341,7 +343,7 @@ impl Context {
 
 /// What a record follows.
 fn before(record: &Record) -> Next {
-    let line = || serde_json::from_slice::<Value>(&record.payload).unwrap_or_default();
+    let line = || lenient::parse(&record.payload).unwrap_or_default();
     // It moves the end of the conversation to another record.
     if record.kind.as_deref() == Some("leaf") {
         return match line().get("targetId").and_then(Value::as_str) {
@@ -362,7 +364,7 @@ fn says_it_is_a_root(line: &Value) -> bool {
 }
 
 fn kept_by(record: &Record) -> Option<First> {
-    let line: Value = serde_json::from_slice(&record.payload).ok()?;
+    let line = lenient::parse(&record.payload)?;
     let key = ["first_kept", "firstKeptEntryId"].iter().find_map(|name| line.get(name)?.as_str());
     let sequence = || line.get("first_kept_seq")?.as_u64();
     key.map(|key| First::Key(key.to_owned())).or_else(|| sequence().map(First::Sequence))

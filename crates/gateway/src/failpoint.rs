@@ -2,7 +2,7 @@
 //! crashes the process is killed, as by `kill -9`, at the point that the environment names. In any
 //! other build a point is nothing.
 
-/// The variable that names the point.
+/// The variable that names the point, such as `turn.stored:1`.
 pub const VARIABLE: &str = "SESSION_JOURNAL_FAILPOINT";
 
 macro_rules! points {
@@ -59,12 +59,18 @@ points! {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) const fn pass(_: Point) {}
 
-/// Passes a point, or dies there.
+/// Passes a point, or dies there. The variable holds the name of a point and, behind a colon, the
+/// how manieth passing is meant.
 #[cfg(feature = "failpoints")]
 pub(crate) fn pass(point: Point) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use rustix::process::{Signal, getpid, kill_process};
 
-    if std::env::var(VARIABLE).is_ok_and(|name| name == point.name()) {
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+    let Ok(wanted) = std::env::var(VARIABLE) else { return };
+    let Some((name, number)) = wanted.split_once(':') else { return };
+    if name == point.name() && (PASSED.fetch_add(1, Ordering::SeqCst) + 1).to_string() == number {
         // No destructor runs, no buffer is written: what the kernel has is what there is.
         let _ = kill_process(getpid(), Signal::KILL);
         std::process::abort();

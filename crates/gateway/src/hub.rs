@@ -27,6 +27,9 @@ const OPENED: usize = 4096;
 /// An append asks so often for a session that is released under it.
 const ATTEMPTS: u32 = 8;
 
+/// So many names are kept, whether or not they are held.
+const SLOTS_KEPT: usize = 64;
+
 /// How a request wants a session that is not held here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
@@ -55,8 +58,10 @@ struct Inner {
     store: Store,
     metrics: Metrics,
     slots: Mutex<HashMap<SessionName, Arc<Slot>>>,
+    /// Reading a large file does not keep anybody from opening one.
     file_jobs: Arc<Semaphore>,
     opened: broadcast::Sender<SessionName>,
+    openings: Arc<Semaphore>,
     closing: AtomicBool,
 }
 
@@ -82,6 +87,7 @@ impl Hub {
             slots: Mutex::default(),
             file_jobs: Arc::new(Semaphore::new(config.limits.file_jobs_max)),
             opened: broadcast::Sender::new(OPENED),
+            openings: Arc::new(Semaphore::new(config.limits.file_jobs_max)),
             closing: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -91,6 +97,11 @@ impl Hub {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     // ---- holding ---------------------------------------------------------------------------
@@ -104,8 +115,9 @@ impl Hub {
         if let Some(session) = &*place {
             return Ok(session.clone());
         }
+        let opened = self.start(name, place, move |store, name| open(store, name, ask)).await;
         drop(slot);
-        self.start(name, place, move |store, name| open(store, name, ask)).await
+        opened
     }
 
     /// The sessions that this gateway opens from now on. Whoever falls behind misses some.
@@ -120,8 +132,9 @@ impl Hub {
     /// `already-exists`; as creating answers.
     pub async fn create(&self, name: &SessionName) -> Result<Session> {
         let (slot, place) = self.place(name).await?;
+        let created = self.start(name, place, Store::create_blocking).await;
         drop(slot);
-        self.start(name, place, Store::create_blocking).await
+        created
     }
 
     /// Holds a session, taking it anew where another owner took it meanwhile and `ask` says so.
@@ -140,7 +153,11 @@ impl Hub {
             }
             if self.forget(name, &session).await {
                 self.inner.metrics.fences.inc();
-                tracing::warn!(session = %name, generation = info.generation.get(), "fenced");
+                tracing::warn!(
+                    session = name.to_string(),
+                    generation = info.generation.get(),
+                    "fenced"
+                );
             }
         }
         self.session(name, ask).await
@@ -155,16 +172,37 @@ impl Hub {
         loop {
             attempt += 1;
             let session = self.session(name, ask).await?;
-            let Err(error) = session.clone().delete().await else {
-                self.forget(name, &session).await;
-                tracing::info!(session = %name, "deleted");
+            let (_, mut place) = self.place(name).await?;
+            if attempt < ATTEMPTS && !place.as_ref().is_some_and(|held| is_same(held, &session)) {
+                // It was released or taken in between.
+                continue;
+            }
+            let deleted = Self::to_its_end(async move {
+                let deleted = session.clone().delete().await;
+                if deleted.is_ok() || session.sync().await.is_err() {
+                    *place = None;
+                }
+                deleted
+            });
+            let Err(error) = deleted.await? else {
+                tracing::info!(session = name.to_string(), "deleted");
                 return Ok(());
             };
-            let again = self.give_up(name, &session, &error, ask).await;
-            if !again || attempt == ATTEMPTS {
+            if is_ending(error.kind()) {
+                self.tell_of_end(name, &error);
+            }
+            if !is_worth_asking_again(&error, ask) || attempt == ATTEMPTS {
                 return Err(Problem::from(error).about(name));
             }
         }
+    }
+
+    /// Does what was begun although nobody may wait for it any more.
+    async fn to_its_end<T: Send + 'static>(
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T> {
+        let stopped = |_| Problem::new(Refusal::Internal, "it did not come to its end");
+        tokio::spawn(work).await.map_err(stopped)
     }
 
     /// The place of a session, for whoever opens or releases it.
@@ -184,7 +222,7 @@ impl Hub {
         open: impl FnOnce(&Store, &SessionName) -> session_journal::Result<Session> + Send + 'static,
     ) -> Result<Session> {
         let (hub, name) = (self.clone(), name.clone());
-        let opened = self.file_job(move |store| {
+        let opened = self.job(&self.inner.openings, move |store| {
             if hub.is_closing() {
                 return Err(shutting_down());
             }
@@ -210,6 +248,10 @@ impl Hub {
         let mut slots = self.slots();
         if self.is_closing() {
             return Err(shutting_down());
+        }
+        // Names that could not be opened make room now and then, not at every call.
+        if slots.len() >= SLOTS_KEPT && slots.len().is_power_of_two() {
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_empty());
         }
         Ok(Arc::clone(slots.entry(name.clone()).or_default()))
     }
@@ -296,24 +338,14 @@ impl Hub {
         ask: Ask,
     ) -> bool {
         let is_finished = match error.kind() {
-            ErrorKind::Fenced
-            | ErrorKind::Detached
-            | ErrorKind::Shortened
-            | ErrorKind::Poisoned
-            | ErrorKind::Sealed
-            | ErrorKind::Closed => true,
             // A failed sync finishes it, a key that damage may hide does not.
             ErrorKind::Unknown | ErrorKind::Io => session.sync().await.is_err(),
-            _ => false,
+            kind => is_ending(kind),
         };
         if is_finished && self.forget(name, session).await {
             self.tell_of_end(name, error);
         }
-        match error.kind() {
-            ErrorKind::Closed => true,
-            ErrorKind::Fenced => ask.takeover == Takeover::Always,
-            _ => false,
-        }
+        is_worth_asking_again(error, ask)
     }
 
     fn tell_of_end(&self, name: &SessionName, error: &session_journal::Error) {
@@ -322,11 +354,11 @@ impl Hub {
             ErrorKind::Closed => {}
             ErrorKind::Fenced => {
                 metrics.fences.inc();
-                tracing::warn!(session = %name, error = %error, "fenced");
+                tracing::warn!(session = name.to_string(), error = error.to_string(), "fenced");
             }
             kind => {
                 metrics.poisonings.get_or_create(&Kind { kind: kind.code() }).inc();
-                tracing::warn!(session = %name, error = %error, "given up");
+                tracing::warn!(session = name.to_string(), error = error.to_string(), "given up");
             }
         }
     }
@@ -335,8 +367,7 @@ impl Hub {
     async fn forget(&self, name: &SessionName, session: &Session) -> bool {
         let Some(slot) = self.slots().get(name).map(Arc::clone) else { return false };
         let mut place = slot.session.lock().await;
-        let who = |session: &Session| (session.id(), session.generation());
-        let is_it = place.as_ref().is_some_and(|held| who(held) == who(session));
+        let is_it = place.as_ref().is_some_and(|held| is_same(held, session));
         if is_it {
             *place = None;
         }
@@ -369,12 +400,21 @@ impl Hub {
         &self,
         run: impl FnOnce(&Store) -> T + Send + 'static,
     ) -> Result<T> {
+        self.job(&self.inner.file_jobs, run).await
+    }
+
+    async fn job<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        run: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> Result<T> {
         let internal = || Problem::new(Refusal::Internal, "a file job did not come to its end");
-        let permit = Arc::clone(&self.inner.file_jobs).acquire_owned().await;
+        let permit = Arc::clone(places).acquire_owned().await;
         let permit = permit.map_err(|_| internal())?;
-        let store = self.inner.store.clone();
+        let (store, span) = (self.inner.store.clone(), tracing::Span::current());
         let job = tokio::task::spawn_blocking(move || {
-            let done = run(&store);
+            // What is traced there belongs to the request.
+            let done = span.in_scope(|| run(&store));
             drop(permit);
             done
         });
@@ -389,15 +429,19 @@ impl Hub {
     /// As [`Session::close`].
     pub async fn release(&self, name: &SessionName) -> Result<bool> {
         let Some(slot) = self.slots().get(name).map(Arc::clone) else { return Ok(false) };
-        let mut place = slot.session.lock().await;
+        let mut place = Arc::clone(&slot.session).lock_owned().await;
         let Some(session) = place.take() else { return Ok(false) };
-        let closed = session.close().await;
-        tracing::info!(session = %name, "released");
+        // The place stays locked: whoever wants the session opens it behind the release.
+        let closed = Self::to_its_end(async move {
+            let closed = session.close().await;
+            drop(place);
+            closed
+        });
+        let closed = closed.await?;
+        tracing::info!(session = name.to_string(), "released");
         match closed {
             // It was lost before; there is nothing to release.
-            Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Closed) => {
-                Ok(false)
-            }
+            Err(error) if is_ending(error.kind()) => Ok(false),
             closed => closed.map(|()| true).map_err(|e| Problem::from(e).about(name)),
         }
     }
@@ -406,7 +450,6 @@ impl Hub {
     pub async fn release_idle(&self, idle: Duration) {
         let names: Vec<SessionName> = {
             let mut slots = self.slots();
-            // An empty slot that nobody is at makes room.
             slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_empty());
             let is_idle = |slot: &Slot| slot.idle() >= idle;
             slots.iter().filter(|(_, slot)| is_idle(slot)).map(|(name, _)| name.clone()).collect()
@@ -427,7 +470,11 @@ impl Hub {
     async fn release_all_of(&self, names: Vec<SessionName>) {
         let release = |name: SessionName| async move {
             if let Err(problem) = self.release(&name).await {
-                tracing::warn!(session = %name, %problem, "not released");
+                tracing::warn!(
+                    session = name.to_string(),
+                    problem = problem.to_string(),
+                    "not released"
+                );
             }
         };
         futures_util::stream::iter(names).for_each_concurrent(RELEASES, release).await;
@@ -459,6 +506,33 @@ impl Slot {
 
     fn is_empty(&self) -> bool {
         self.session.try_lock().is_ok_and(|place| place.is_none())
+    }
+}
+
+fn is_same(one: &Session, other: &Session) -> bool {
+    (one.id(), one.generation()) == (other.id(), other.generation())
+}
+
+/// Whether the session is finished behind an error of this kind, whatever was asked of it.
+const fn is_ending(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Fenced
+            | ErrorKind::Detached
+            | ErrorKind::Shortened
+            | ErrorKind::Poisoned
+            | ErrorKind::Sealed
+            | ErrorKind::Closed
+    )
+}
+
+/// Whether nothing was stored and another try may go well: the session was released under the
+/// request, or lost to another owner from whom it may be taken.
+fn is_worth_asking_again(error: &session_journal::Error, ask: Ask) -> bool {
+    match error.kind() {
+        ErrorKind::Closed => true,
+        ErrorKind::Fenced => ask.takeover == Takeover::Always,
+        _ => false,
     }
 }
 

@@ -44,7 +44,14 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
     // Not the path as it was asked for: whoever asks would decide how many there are.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     let route = route.to_owned();
-    let span = tracing::info_span!("request", id, method, route, path = request.uri().path());
+    let span = tracing::info_span!(
+        "request",
+        id,
+        method,
+        route,
+        path = request.uri().path(),
+        token = tracing::field::Empty
+    );
     let answered = async {
         let mut response = match must_be_meant(&state, request.headers()) {
             Ok(()) => next.run(request).await,

@@ -14,6 +14,10 @@ use prometheus_client::registry::Registry;
 const SECONDS: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// … of those of turns.
+const TURN_SECONDS: [f64; 12] =
+    [0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
+
 /// Which route, and with which status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Answer {
@@ -45,6 +49,13 @@ pub struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) streams: Gauge,
     pub(crate) events: Counter,
+    /// Turns that ended, by how.
+    pub(crate) turns: Family<Kind, Counter>,
+    pub(crate) turn_seconds: Histogram,
+    pub(crate) turn_reruns: Counter,
+    pub(crate) turns_running: Gauge,
+    /// Attempts to deliver, by what became of them.
+    pub(crate) deliveries: Family<Kind, Counter>,
     /// Set when they are read.
     pub(crate) sessions: Gauge,
     pub(crate) file_handles: Gauge,
@@ -93,6 +104,11 @@ impl Metrics {
             connections: Gauge::default(),
             streams: Gauge::default(),
             events: Counter::<u64, AtomicU64>::default(),
+            turns: Family::default(),
+            turn_seconds: Histogram::new(TURN_SECONDS),
+            turn_reruns: Counter::default(),
+            turns_running: Gauge::default(),
+            deliveries: Family::default(),
             sessions: Gauge::default(),
             file_handles: Gauge::default(),
             inbox_depth: Gauge::default(),
@@ -127,6 +143,15 @@ impl Metrics {
         to.register("connections", "Connections open", self.connections.clone());
         to.register("streams", "Event streams open", self.streams.clone());
         to.register("events", "Events sent on streams", self.events.clone());
+        to.register("turns", "Turns that ended, by how", self.turns.clone());
+        to.register("turn_seconds", "Turns, their models included", self.turn_seconds.clone());
+        to.register("turn_reruns", "Models asked again for what came", self.turn_reruns.clone());
+        to.register("turns_running", "Turns under way", self.turns_running.clone());
+        to.register(
+            "deliveries",
+            "Attempts to deliver, by what became of them",
+            self.deliveries.clone(),
+        );
         to.register("sessions", "Sessions held", self.sessions.clone());
         to.register("file_handles", "File handles of the sessions held", self.file_handles.clone());
         to.register("inbox_depth", "Requests waiting, over all sessions", self.inbox_depth.clone());

@@ -5,33 +5,29 @@
 //!
 //! What is delivered is read back from the journal. Text that is not stored cannot be sent.
 
+mod records;
 mod sinks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use session_journal::{
-    AppendOptions, Durability, ErrorKind, Item, JournalId, NewRecord, Reader, Record, Sequence,
-    SessionName,
-};
+use session_journal::{AppendOptions, Durability, Reader, SessionName};
 
-use crate::conversation::{
-    ANNOUNCE, DELIVERY_BEGIN, DELIVERY_DONE, DELIVERY_INTENT, MESSAGE, Message,
-};
+use crate::conversation::{ANNOUNCE, MESSAGE, Message};
 use crate::failpoint::{Point, pass};
 use crate::hub::{Ask, Hub};
+use crate::metrics::Kind;
 use crate::problem::{Problem, Result};
+use records::{done_at, done_record, intent_key, pending_in};
 
+pub(crate) use records::{deliveries, intent_at, intent_records, outgoing_key};
 pub use sinks::{Kept, Memory, SessionSink, Sink, SinkError, Webhook};
 
 /// The sink that delivers a message into another session of the store.
 pub const SESSION: &str = "session";
 /// The sink that announces a result in another session of the store.
 pub const ANNOUNCEMENT: &str = "announce";
-
-/// The key of the record before which a session has no deliveries.
-const BEGIN_KEY: &str = "delivery/begin";
 
 /// Where something goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +189,7 @@ impl Outbox {
         ask: Ask,
     ) -> Result<Delivery> {
         self.check(&intent.address)?;
+        self.must_be_there(session, &intent.what).await?;
         let records = intent_records(key, intent);
         let appended = self.hub.append(session, records, durable(), ask).await?;
         if appended[1].duplicate {
@@ -200,6 +197,16 @@ impl Outbox {
         }
         pass(Point::IntentStored);
         self.deliver(session, key).await
+    }
+
+    /// What is to be delivered is a message before it is announced.
+    async fn must_be_there(&self, name: &SessionName, what: &What) -> Result<()> {
+        let What::Of(of) = what.clone() else { return Ok(()) };
+        let record = read(&self.hub, name, move |reader| reader.by_key(&of)).await?;
+        if record.as_ref().and_then(Message::of).is_some() {
+            return Ok(());
+        }
+        Err(Problem::not_found("no message of this key to deliver").about(name))
     }
 
     async fn must_be_the_same(&self, name: &SessionName, key: &str, intent: &Intent) -> Result<()> {
@@ -254,7 +261,14 @@ impl Outbox {
             return Ok(delivery(address, State::Pending { why }));
         };
         pass(Point::Delivering);
-        let done = match sink.deliver(outgoing).await {
+        let taken = sink.deliver(outgoing).await;
+        let kind = match &taken {
+            Ok(()) => "delivered",
+            Err(SinkError::Never(_)) => "refused",
+            Err(SinkError::Later(_)) => "pending",
+        };
+        self.hub.metrics().deliveries.get_or_create(&Kind { kind }).inc();
+        let done = match taken {
             Ok(()) => Done::Delivered,
             Err(SinkError::Never(why)) => Done::Refused { why },
             Err(SinkError::Later(why)) => {
@@ -379,99 +393,4 @@ pub(crate) async fn read<T: Send + 'static>(
 
 pub(crate) fn durable() -> AppendOptions {
     AppendOptions { durability: Some(Durability::Durable), ..AppendOptions::default() }
-}
-
-// ---- records ---------------------------------------------------------------------------------
-
-/// The records that announce a delivery. They go into one batch with what is delivered, or behind it.
-pub(crate) fn intent_records(key: &str, intent: &Intent) -> Vec<NewRecord> {
-    let payload = serde_json::to_vec(intent).unwrap_or_default();
-    vec![
-        NewRecord::new("{}").kind(DELIVERY_BEGIN).key(BEGIN_KEY),
-        NewRecord::new(payload).kind(DELIVERY_INTENT).key(intent_key(key)),
-    ]
-}
-
-fn done_record(key: &str, done: &Done) -> NewRecord {
-    let payload = serde_json::to_vec(done).unwrap_or_default();
-    NewRecord::new(payload).kind(DELIVERY_DONE).key(done_key(key))
-}
-
-fn intent_key(key: &str) -> String {
-    format!("delivery/intent/{key}")
-}
-
-fn done_key(key: &str) -> String {
-    format!("delivery/done/{key}")
-}
-
-pub(crate) fn outgoing_key(journal: JournalId, key: &str) -> String {
-    format!("{journal}/{key}")
-}
-
-/// The intent of this key.
-pub(crate) fn intent_at(reader: &Reader, key: &str) -> session_journal::Result<Option<Intent>> {
-    let record = reader.by_key(&intent_key(key))?;
-    Ok(record.as_ref().and_then(intent_of))
-}
-
-/// The deliveries of numbered keys, from zero on, and how they stand.
-pub(crate) fn deliveries(
-    reader: &Reader,
-    key_of: impl Fn(usize) -> String,
-) -> session_journal::Result<Vec<Delivery>> {
-    let mut deliveries = Vec::new();
-    for key in (0..).map(key_of) {
-        let Some(Intent { address, .. }) = intent_at(reader, &key)? else { break };
-        let why = || "it is not done".to_owned();
-        let state =
-            done_at(reader, &key)?.map_or_else(|| State::Pending { why: why() }, State::from);
-        deliveries.push(Delivery { key, address, state });
-    }
-    Ok(deliveries)
-}
-
-/// Not of a record that a caller appended under such a key: callers' kinds are others.
-fn intent_of(record: &Record) -> Option<Intent> {
-    let is_one = record.kind.as_deref() == Some(DELIVERY_INTENT);
-    is_one.then(|| serde_json::from_slice(&record.payload).ok())?
-}
-
-fn done_at(reader: &Reader, key: &str) -> session_journal::Result<Option<Done>> {
-    let record = reader.by_key(&done_key(key))?;
-    let record = record.filter(|record| record.kind.as_deref() == Some(DELIVERY_DONE));
-    Ok(record.map(|record| serde_json::from_slice(&record.payload).unwrap_or(Done::Delivered)))
-}
-
-fn pending_in(reader: &Reader) -> session_journal::Result<Vec<(String, Intent)>> {
-    let begin = match reader.by_key(BEGIN_KEY) {
-        Ok(None) => return Ok(Vec::new()),
-        Ok(Some(begin)) => begin.sequence,
-        // Damage may hide it: look everywhere.
-        Err(error) if matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Corrupt) => {
-            Sequence::new(1)
-        }
-        Err(error) => return Err(error),
-    };
-    let mut open = BTreeMap::new();
-    let mut places = HashMap::new();
-    for item in reader.records_from(begin)?.with_gaps() {
-        // An intent that is lost cannot be delivered, and `verify` tells of it.
-        let Item::Record(record) = item? else { continue };
-        let key = record.key.as_deref().unwrap_or_default();
-        match record.kind.as_deref() {
-            Some(DELIVERY_INTENT) => {
-                let Some(key) = key.strip_prefix("delivery/intent/") else { continue };
-                let Some(intent) = intent_of(&record) else { continue };
-                places.insert(key.to_owned(), record.sequence);
-                open.insert(record.sequence, (key.to_owned(), intent));
-            }
-            Some(DELIVERY_DONE) => {
-                let place = key.strip_prefix("delivery/done/").and_then(|key| places.remove(key));
-                place.and_then(|place| open.remove(&place));
-            }
-            _ => {}
-        }
-    }
-    Ok(open.into_values().collect())
 }

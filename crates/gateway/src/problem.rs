@@ -240,7 +240,7 @@ impl From<session_journal::Rejected> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if self.0.status.is_server_error() {
-            tracing::warn!(code = self.0.code, detail = %self.0.detail, "answered with a problem");
+            tracing::warn!(code = self.0.code, detail = self.0.detail, "answered with a problem");
         }
         let body = self.to_json().to_string();
         let mut response = (self.0.status, body).into_response();

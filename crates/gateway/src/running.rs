@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use session_journal::SessionName;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Ask;
+use crate::metrics::{Kind, Metrics, Open};
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::Provider;
 use crate::turn::{Answer, Listener, Tools, Turn, TurnRequest};
@@ -265,10 +267,27 @@ async fn run(
         listener: &sender,
         cancel: &cancel,
     };
+    let metrics = end.turns.inner.tools.hub.metrics().clone();
+    let (started, under_way) = (Instant::now(), Open::new(&metrics.turns_running));
     let outcome = turn.run().await;
+    drop(under_way);
+    count(&metrics, &outcome, started.elapsed());
     // Off the list first: whoever hears of the end may ask for the same key at once.
     drop(end);
     sender.send_modify(|draft| draft.outcome = Some(outcome));
+}
+
+fn count(metrics: &Metrics, outcome: &Result<Answer>, took: Duration) {
+    let kind = match outcome {
+        Ok(answer) if answer.replayed => "replayed",
+        Ok(answer) => {
+            metrics.turn_reruns.inc_by(answer.reruns.into());
+            "answered"
+        }
+        Err(problem) => problem.code(),
+    };
+    metrics.turns.get_or_create(&Kind { kind }).inc();
+    metrics.turn_seconds.observe(took.as_secs_f64());
 }
 
 impl Listener for watch::Sender<Draft> {

@@ -1,7 +1,8 @@
 //! A turn: a message comes, a model answers, the answer is appended.
 //!
 //! 1. The message is stored, durable, under the turn's key, before any model is called.
-//! 2. The context is read up to that very message. Its record is the *mark*.
+//! 2. The context is read: what was said up to now, and the message at its end. The last record of the
+//!    journal is the *mark*.
 //! 3. The model is called. Nothing is locked and no handle is held meanwhile, however long it takes.
 //! 4. The answer is appended under the condition that nothing but harmless records came since the
 //!    mark, in one batch with the intents to deliver it. What else came is judged by the policy.
@@ -11,167 +12,30 @@
 //! did not come to its end, for whatever reason, is finished by running it again with its key: what is
 //! stored is not stored again, and an answer that is there is given back.
 
+mod answer;
+mod request;
+
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use serde::{Deserialize, Serialize};
 use session_journal::{
-    AppendOptions, Came, Cause, ErrorKind, Expect, Mark, NewRecord, Reader, Record, SessionName,
+    AppendOptions, Cause, ErrorKind, Expect, Mark, NewRecord, Reader, Record, SessionName,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::conversation::{CANCELLED, Context, HARMLESS, MESSAGE, Message, Role, Said};
 use crate::failpoint::{Point, pass};
 use crate::hub::{Ask, Hub};
-use crate::json;
-use crate::outbox::{self, Address, Delivery, Intent, Outbox, State, What, durable, read};
+use crate::outbox::{
+    Address, Delivery, Intent, Outbox, State, What, durable, intent_at, intent_records, read,
+};
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::{Delta, Finish, Provider, ProviderError, Request};
+use answer::{Payload, replayed};
+use request::{DELIVERIES_MAX, delivery_key};
 
-/// The longest key of a turn in bytes; keys that are made of it are longer.
-pub const KEY_BYTES_MAX: usize = 512;
-/// Most addresses of one answer.
-const DELIVERIES_MAX: usize = 16;
-
-/// What to do where something came while the model was thinking.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// Append the answer all the same: it stands behind what came.
-    #[default]
-    GoOn,
-    /// Ask the model again with what came in the context, a bounded number of times; then tell.
-    Rerun,
-    /// Append nothing, and tell what came.
-    Tell,
-}
-
-/// What a turn is asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TurnRequest {
-    /// Names the turn: the message is stored under it, so the turn can be tried again.
-    pub key: String,
-    /// What is said.
-    pub message: Message,
-    /// The record that the message follows, where it is not the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<String>,
-    /// What to do about what comes in between.
-    #[serde(default)]
-    pub policy: Policy,
-    /// How often `rerun` asks again.
-    #[serde(default = "reruns")]
-    pub reruns_max: u32,
-    /// Kinds that may come in between, beside the control records.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub harmless: Vec<String>,
-    /// Which model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Where the answer goes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deliver: Vec<Address>,
-}
-
-const fn reruns() -> u32 {
-    2
-}
-
-impl TurnRequest {
-    /// A turn that says this.
-    pub fn new(key: impl Into<String>, message: Message) -> Self {
-        Self {
-            key: key.into(),
-            message,
-            parent: None,
-            policy: Policy::default(),
-            reruns_max: reruns(),
-            harmless: Vec::new(),
-            model: None,
-            deliver: Vec::new(),
-        }
-    }
-
-    fn check(&self, outbox: &Outbox) -> Result<()> {
-        check_key(&self.key)?;
-        if self.message.role == Role::Assistant {
-            return Err(Problem::invalid("a turn begins with what somebody else says"));
-        }
-        if self.deliver.len() > DELIVERIES_MAX {
-            return Err(Problem::invalid(format!("more than {DELIVERIES_MAX} addresses")));
-        }
-        self.deliver.iter().try_for_each(|address| outbox.check(address))
-    }
-}
-
-/// A key that a caller may choose.
-///
-/// # Errors
-/// `invalid` where records of the gateway's own could have it.
-pub fn check_key(key: &str) -> Result<()> {
-    let is_own = ["sj.", "delivery/", "spawn/"].iter().any(|own| key.starts_with(own));
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || is_own || key.ends_with(ANSWER) {
-        let what = format!(
-            "a key has 1 to {KEY_BYTES_MAX} bytes, begins not with sj., delivery/ or spawn/, and ends not with {ANSWER}"
-        );
-        return Err(Problem::invalid(what));
-    }
-    Ok(())
-}
-
-const ANSWER: &str = "/answer";
-
-/// The key of the answer to a turn.
-#[must_use]
-pub fn answer_key(key: &str) -> String {
-    format!("{key}{ANSWER}")
-}
-
-fn delivery_key(key: &str, number: usize) -> String {
-    format!("{key}{ANSWER}/{number}")
-}
-
-/// An answer that is stored.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Answer {
-    /// The key of its record.
-    pub key: String,
-    /// The number of its record.
-    pub seq: u64,
-    /// What it says.
-    pub text: String,
-    /// Which provider gave it.
-    pub provider: String,
-    /// What that one says of it.
-    #[serde(flatten)]
-    pub finish: Finish,
-    /// How often the model was asked again.
-    pub reruns: u32,
-    /// Records that came while the model was thinking, and that it has not seen.
-    #[serde(serialize_with = "came_json")]
-    pub came: Vec<Came>,
-    /// It was there already.
-    pub replayed: bool,
-    /// Where it went.
-    pub deliveries: Vec<Delivery>,
-}
-
-fn came_json<S: serde::Serializer>(came: &[Came], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(came.iter().map(json::came))
-}
-
-/// The payload of an answer's record: a message, and what made it.
-#[derive(Serialize, Deserialize)]
-struct Payload {
-    #[serde(flatten)]
-    message: Message,
-    provider: String,
-    #[serde(flatten)]
-    finish: Finish,
-    #[serde(default)]
-    reruns: u32,
-}
+pub use answer::{Answer, stored};
+pub use request::{KEY_BYTES_MAX, Policy, TurnRequest, answer_key, check_key};
 
 /// What a turn may use, and its bounds.
 #[derive(Clone, Debug)]
@@ -227,14 +91,6 @@ impl std::fmt::Debug for Turn<'_> {
     }
 }
 
-/// What a turn begins with.
-struct Accepted {
-    /// The place of the message.
-    mark: Mark,
-    /// The answer, where the turn came to its end before.
-    answer: Option<Answer>,
-}
-
 /// What the model said.
 struct Thought {
     text: String,
@@ -252,11 +108,11 @@ impl Turn<'_> {
     pub async fn run(self) -> Result<Answer> {
         self.request.check(&self.tools.outbox)?;
         pass(Point::Received);
-        let accepted = self.accept().await?;
+        let before = self.accept().await?;
         pass(Point::Stored);
-        let answer = match accepted.answer {
+        let answer = match before {
             Some(answer) => answer,
-            None => self.answer(accepted.mark).await?,
+            None => self.answer().await?,
         };
         pass(Point::AnswerStored);
         Ok(Answer { deliveries: self.deliver().await?, ..answer })
@@ -264,26 +120,27 @@ impl Turn<'_> {
 
     // ---- the message -----------------------------------------------------------------------
 
-    /// Stores the message, unless it is there.
-    async fn accept(&self) -> Result<Accepted> {
+    /// Stores the message, unless it is there; the answer, where the turn came to its end before.
+    async fn accept(&self) -> Result<Option<Answer>> {
         let TurnRequest { key, message, parent, .. } = self.request;
         let mut record = NewRecord::new(message.to_payload()).kind(MESSAGE).key(key);
         record.parent.clone_from(parent);
         let Tools { hub, .. } = self.tools;
-        hub.append(self.session, vec![record], durable(), self.ask).await?;
+        let appended = hub.append(self.session, vec![record], durable(), self.ask).await?;
+        if !appended[0].duplicate {
+            return Ok(None);
+        }
         let (key, answer) = (key.clone(), answer_key(key));
         let found = read(hub, self.session, move |reader| {
-            let id = reader.id();
-            Ok((reader.by_key(&key)?.map(|one| (one.mark(id), one)), reader.by_key(&answer)?))
+            Ok((reader.by_key(&key)?, reader.by_key(&answer)?))
         });
         let (stored, answer) = found.await?;
-        let Some((mark, stored)) = stored.filter(|(_, stored)| self.is_its_message(stored)) else {
+        if !stored.is_some_and(|stored| self.is_its_message(&stored)) {
             let what = "the key was used for something else; use a new one";
             return Err(Problem::invalid(what).about(self.session));
-        };
-        tracing::debug!(session = %self.session, seq = stored.sequence.get(), "message stored");
+        }
         let answer = answer.map(|answer| replayed(&answer)).transpose();
-        Ok(Accepted { mark, answer: answer.map_err(|problem| problem.about(self.session))? })
+        answer.map_err(|problem| problem.about(self.session))
     }
 
     fn is_its_message(&self, stored: &Record) -> bool {
@@ -294,10 +151,10 @@ impl Turn<'_> {
 
     // ---- the answer ------------------------------------------------------------------------
 
-    async fn answer(&self, mut mark: Mark) -> Result<Answer> {
-        let mut context = self.context_to_message().await?;
+    async fn answer(&self) -> Result<Answer> {
         let mut reruns = 0;
         loop {
+            let (mark, context) = self.context().await?;
             pass(Point::ContextRead);
             let (text, finish) = self.think(context).await?;
             pass(Point::Answered);
@@ -308,10 +165,7 @@ impl Turn<'_> {
             };
             match self.policy() {
                 Policy::GoOn => return self.go_on(&said, &conflict).await,
-                Policy::Rerun if reruns < self.request.reruns_max => {
-                    reruns += 1;
-                    (mark, context) = self.context_to_end().await?;
-                }
+                Policy::Rerun if reruns < self.request.reruns_max => reruns += 1,
                 Policy::Rerun | Policy::Tell => return Err(with_text(conflict, &said)),
             }
         }
@@ -325,39 +179,35 @@ impl Turn<'_> {
         }
     }
 
-    /// What was said up to the message.
-    async fn context_to_message(&self) -> Result<Arc<[Message]>> {
-        let (key, limit) = (self.request.key.clone(), self.tools.context_bytes_max);
-        let said = read(&self.tools.hub, self.session, move |reader| {
-            walk(reader, Context::at_key(&key), limit)
-        });
-        self.messages(said.await?)
-    }
-
-    /// What was said up to now, with the message to be answered at its end.
-    async fn context_to_end(&self) -> Result<(Mark, Arc<[Message]>)> {
+    /// What was said up to now, with the message to be answered at its end; on a branch of its own,
+    /// what leads to the message.
+    async fn context(&self) -> Result<(Mark, Arc<[Message]>)> {
+        let TurnRequest { key, parent, .. } = self.request.clone();
         let limit = self.tools.context_bytes_max;
-        let read = read(&self.tools.hub, self.session, move |reader| {
-            Ok((reader.mark(), walk(reader, Context::at_end(), limit)?))
+        let found = read(&self.tools.hub, self.session, move |reader| {
+            let context = match parent {
+                Some(_) => Context::at_key(&key),
+                None => Context::at_end(),
+            };
+            Ok((reader.mark(), walk(reader, context, limit)?))
         });
-        let (mark, said) = read.await?;
-        let key = Some(self.request.key.as_str());
-        let said = said.map(|mut said| {
-            if let Some(at) = said.iter().position(|one| one.key.as_deref() == key) {
-                said[at..].rotate_left(1);
-            }
-            said
-        });
-        Ok((mark, self.messages(said)?))
-    }
-
-    fn messages(&self, said: Option<Vec<Said>>) -> Result<Arc<[Message]>> {
-        let limit = self.tools.context_bytes_max;
-        let too_large = || {
+        let (mark, said) = found.await?;
+        let mut said = said.ok_or_else(|| {
             let what = format!("the context is above {limit} bytes; compact the session");
             Problem::new(Refusal::TooLarge, what).about(self.session).with("limit", limit)
-        };
-        Ok(said.ok_or_else(too_large)?.into_iter().map(|said| said.message).collect())
+        })?;
+        let is_asked = |one: &Said| one.key.as_ref() == Some(&self.request.key);
+        match said.iter().position(is_asked) {
+            Some(at) => said[at..].rotate_left(1),
+            // A compaction that came since stands for it.
+            None => said.push(self.asked()),
+        }
+        Ok((mark, said.into_iter().map(|said| said.message).collect()))
+    }
+
+    fn asked(&self) -> Said {
+        let TurnRequest { key, message, .. } = self.request.clone();
+        Said { sequence: 0, key: Some(key), message }
     }
 
     /// Calls the model. Dropping this cancels it.
@@ -458,7 +308,7 @@ impl Turn<'_> {
         for (number, address) in deliver.iter().enumerate() {
             let what = What::Of(answer_key(&self.request.key));
             let intent = Intent { address: address.clone(), what };
-            let of_one = outbox::intent_records(&delivery_key(&self.request.key, number), &intent);
+            let of_one = intent_records(&delivery_key(&self.request.key, number), &intent);
             // The first of them says only that there are deliveries.
             records.extend(of_one.into_iter().skip(usize::from(number > 0)));
         }
@@ -481,7 +331,7 @@ impl Turn<'_> {
         let key = self.request.key.clone();
         let intents = read(&self.tools.hub, self.session, move |reader| {
             let numbers = (0..DELIVERIES_MAX).map(|number| delivery_key(&key, number));
-            let intents = numbers.map(|key| Ok((outbox::intent_at(reader, &key)?, key)));
+            let intents = numbers.map(|key| Ok((intent_at(reader, &key)?, key)));
             let there = intents.take_while(|intent| !matches!(intent, Ok((None, _))));
             there.collect::<session_journal::Result<Vec<_>>>()
         });
@@ -497,23 +347,6 @@ impl Turn<'_> {
         }
         Ok(deliveries)
     }
-}
-
-/// The answer that is stored to a turn, with how its deliveries stand.
-///
-/// # Errors
-/// As reading answers; `not-found` where there is none.
-pub async fn stored(hub: &Hub, session: &SessionName, key: &str) -> Result<Answer> {
-    let of = key.to_owned();
-    let found = read(hub, session, move |reader| {
-        let Some(record) = reader.by_key(&answer_key(&of))? else { return Ok(None) };
-        Ok(Some((record, outbox::deliveries(reader, |number| delivery_key(&of, number))?)))
-    });
-    let Some((record, deliveries)) = found.await? else {
-        let what = "no turn of this key runs here, and none was answered";
-        return Err(Problem::not_found(what).about(session));
-    };
-    Ok(Answer { deliveries, ..replayed(&record)? })
 }
 
 /// The context; `None` where it is too large.
@@ -536,20 +369,4 @@ pub(crate) fn walk(
 /// What the model said goes back to who asked, for it is stored nowhere.
 fn with_text(problem: Problem, said: &Thought) -> Problem {
     problem.with("answer", said.text.clone())
-}
-
-fn replayed(record: &Record) -> Result<Answer> {
-    let payload: Payload = serde_json::from_slice(&record.payload)
-        .map_err(|_| Problem::invalid("the key of the answer was used for something else"))?;
-    Ok(Answer {
-        key: record.key.clone().unwrap_or_default(),
-        seq: record.sequence.get(),
-        text: payload.message.text(),
-        provider: payload.provider,
-        finish: payload.finish,
-        reruns: payload.reruns,
-        came: Vec::new(),
-        replayed: true,
-        deliveries: Vec::new(),
-    })
 }

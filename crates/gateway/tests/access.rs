@@ -113,11 +113,13 @@ async fn a_reader_reads_and_does_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = server(folder.path()).await;
     of(&server, "root").append("a/s", "x").await;
+    let turn = serde_json::json!({ "key": "t", "text": "x" });
+    of(&server, "root").post(&format!("{}/turns", path("a/s")), turn).await.well();
     let reader = of(&server, "reader");
     for (method, target) in document().operations() {
         let operation = &document().0["paths"][&target][method.to_lowercase()];
         let scope = operation["security"][0]["bearer"][0].as_str().unwrap_or("read").to_owned();
-        let target = target.replace("/v1/sessions/{session}", &path("a/s"));
+        let target = target.replace("/v1/sessions/{session}", &path("a/s")).replace("{key}", "t");
         let response = reader.send(&method, &target, &[], body_for(&method, &target)).await;
         let expected = if scope == "read" { StatusCode::OK } else { StatusCode::FORBIDDEN };
         assert_eq!(response.status(), expected, "{method} {target}");

@@ -243,7 +243,7 @@ async fn a_stream_of_a_session_that_is_deleted_ends_and_says_why() {
     let end = events.next().await.expect("an event");
     assert_eq!((end.name.as_str(), &end.json()["code"]), ("end", &json!("detached")));
     assert_eq!(events.next().await, None);
-    assert_eq!(server.state.feeds.len(), 0);
+    assert!(server.state.feeds.is_empty());
     server.stop().await;
 }
 
@@ -264,7 +264,7 @@ async fn a_session_is_followed_once_for_all_and_not_any_more_when_the_last_has_g
     let text = String::from_utf8(metrics.body.to_vec()).expect("text");
     assert!(text.contains("session_journal_streams 5\n"), "{text}");
     drop(streams);
-    while server.state.feeds.len() > 0 {
+    while !server.state.feeds.is_empty() {
         // A cut connection is noticed when something is to be sent.
         client.append("a/s", "y").await;
     }

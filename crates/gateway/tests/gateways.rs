@@ -18,7 +18,7 @@ async fn texts(server: &Server, session: &str) -> Vec<String> {
     records.map(|one| one["payload"].as_str().expect("a text").to_owned()).collect()
 }
 
-fn metric(text: &str, name: &str) -> f64 {
+fn metric(text: &str, name: &str) -> u64 {
     let line = text.lines().find(|line| line.starts_with(&format!("session_journal_{name} ")));
     let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
     line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
@@ -62,8 +62,8 @@ async fn a_taken_session_is_fenced_once_then_held_by_and_the_rest_is_served() {
         assert_eq!(append(&first, "a/s", "", "late").await.code(), "held-by");
     }
     append(&first, "a/other", "", "2").await.well();
-    assert_eq!(metric(&metrics(&first).await, "fences_total"), 1.0);
-    assert_eq!(metric(&metrics(&second).await, "fences_total"), 0.0);
+    assert_eq!(metric(&metrics(&first).await, "fences_total"), 1);
+    assert_eq!(metric(&metrics(&second).await, "fences_total"), 0);
 
     append(&first, "a/s", "?takeover=always", "3").await.well();
     assert_eq!(append(&second, "a/s", "", "late").await.code(), "fenced");
@@ -190,12 +190,12 @@ async fn a_session_that_needs_repair_says_so_and_the_others_go_on() {
     assert_eq!(answer.json()["report"]["torn"][0]["bytes"], 12);
     append(&careful, "a/well", "", "2").await.well();
     assert_eq!(texts(&careful, "a/torn").await, ["1"], "it can be read");
-    assert_eq!(metric(&metrics(&careful).await, "repairs_total"), 0.0);
+    assert_eq!(metric(&metrics(&careful).await, "repairs_total"), 0);
     careful.stop().await;
 
     let server = Server::on(folder.path()).await;
     append(&server, "a/torn", "", "2").await.well();
-    assert_eq!(metric(&metrics(&server).await, "repairs_total"), 1.0);
+    assert_eq!(metric(&metrics(&server).await, "repairs_total"), 1);
     let history = server.client().get(&format!("{}/history", path("a/torn"))).await.well();
     let events = history["events"].as_array().expect("events");
     let repair = events.iter().find(|one| one["event"] == "repair").expect("it is in the journal");
@@ -215,5 +215,93 @@ async fn what_is_no_journal_or_a_newer_one_is_told_and_left_alone() {
     let page = server.client().get("/v1/sessions").await.well();
     assert_eq!(page["sessions"][0]["error"], "not-a-journal");
     assert!(!answer.json().to_string().contains(folder.path().to_str().expect("text")));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn appends_beside_releases_claims_and_takeovers_are_stored_once_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (first, second) = (Server::on(folder.path()).await, Server::on(folder.path()).await);
+    append(&first, "a/s", "?create=true", "first").await.well();
+    let mut producers = tokio::task::JoinSet::new();
+    for producer in 0..6 {
+        let client = if producer % 2 == 0 { first.client() } else { second.client() };
+        producers.spawn(async move {
+            let target = format!("{}/records?takeover=always", path("a/s"));
+            for at in 0..15 {
+                let key = format!("{producer}:{at}");
+                let record = json!({ "payload": key, "key": key });
+                loop {
+                    let answer = client.post(&target, record.clone()).await;
+                    if answer.status.is_success() {
+                        break;
+                    }
+                    // Whoever is taken from again and again is told so, and asks again.
+                    let code = answer.code();
+                    assert!(
+                        ["fenced", "held-by", "closed", "unknown"].contains(&code.as_str()),
+                        "{answer:?}"
+                    );
+                }
+            }
+        });
+    }
+    let disturb = async {
+        loop {
+            for server in [&first, &second] {
+                let client = server.client();
+                client.ask("POST", &format!("{}/release", path("a/s")), &[], None).await.well();
+                client
+                    .ask("POST", &format!("{}/claim?takeover=always", path("a/s")), &[], None)
+                    .await;
+            }
+        }
+    };
+    let produced = async {
+        while let Some(done) = producers.join_next().await {
+            done.expect("appends");
+        }
+    };
+    tokio::select! {
+        () = disturb => {}
+        () = produced => {}
+    }
+    let mut stored = texts(&first, "a/s").await;
+    stored.sort();
+    let mut expected: Vec<_> =
+        (0..6).flat_map(|p| (0..15).map(move |at| format!("{p}:{at}"))).collect();
+    expected.push("first".to_owned());
+    expected.sort();
+    assert_eq!(stored, expected);
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_session_that_is_deleted_under_its_producers_begins_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::on(folder.path()).await;
+    let mut producers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let client = server.client();
+        producers.spawn(async move {
+            let target = format!("{}/records?create=true", path("a/s"));
+            for _ in 0..50 {
+                let answer = client.post(&target, json!({ "payload": "x" })).await;
+                let is_known = answer.status.is_success()
+                    || ["closed", "detached", "not-found", "sealed"]
+                        .contains(&answer.code().as_str());
+                assert!(is_known, "{answer:?}");
+            }
+        });
+    }
+    for _ in 0..20 {
+        let answer = server.client().delete(&path("a/s")).await;
+        assert!(answer.status.is_success() || answer.code() == "not-found", "{answer:?}");
+    }
+    producers.join_all().await;
+    append(&server, "a/s", "?create=true", "x").await.well();
+    server.client().delete(&path("a/s")).await.well();
+    assert_eq!(server.client().get(&path("a/s")).await.code(), "not-found");
     server.stop().await;
 }

@@ -77,10 +77,9 @@ async fn pages_hold_every_session_once_in_either_order() {
     for order in ["name", "updated"] {
         let (mut seen, mut after) = (Vec::new(), None::<String>);
         loop {
-            let mut target = format!("/v1/sessions?limit=5&order={order}");
-            if let Some(after) = &after {
-                target.push_str(&format!("&after={}", escaped(after)));
-            }
+            let behind = after.as_deref().map(|after| format!("&after={}", escaped(after)));
+            let behind = behind.unwrap_or_default();
+            let target = format!("/v1/sessions?limit=5&order={order}{behind}");
             let page = client.get(&target).await.well();
             assert_eq!(page["total"], 23);
             seen.extend(names(&page));

@@ -267,9 +267,13 @@ impl Writer {
         }
     }
 
-    fn check_expectation(&self, expect: &Expect) -> Result<()> {
+    fn check_expectation(&mut self, expect: &Expect) -> Result<()> {
         if mutation::broken(Mutation::ConditionIgnored) {
             return Ok(());
+        }
+        if expect.sequence().get() > self.sequence {
+            // Whoever expects more than we know may have read what a new owner wrote.
+            self.must_not_be_taken_over()?;
         }
         let (mark, kinds) = match expect {
             Expect::Anything => return Ok(()),

@@ -69,7 +69,7 @@ pub(crate) fn create(
             return Err(failed(error));
         }
     };
-    info!(path = %path.display(), %name, "created");
+    info!(path = %path.display(), name = name.to_string(), "created");
     let codec = Codec::new(identity.salt);
     let source = Source { file, path, codec };
     let chain = chain_of_new(&source).inspect_err(|_| options.host.retire(&owner))?;

@@ -132,3 +132,14 @@ pub enum Expect {
     /// The last record is this one.
     LastIs(crate::position::Sequence),
 }
+
+impl Expect {
+    /// The last record that it knows of; zero for none.
+    pub(crate) fn sequence(&self) -> crate::position::Sequence {
+        match self {
+            Self::Anything => crate::position::Sequence::ZERO,
+            Self::NothingSince(mark) | Self::OnlyKindsSince(mark, _) => mark.sequence,
+            Self::LastIs(sequence) => *sequence,
+        }
+    }
+}

@@ -233,7 +233,7 @@ impl Writer {
             path = %self.path().display(),
             held = held.get(),
             current = current.get(),
-            owner = owner.as_ref().map(tracing::field::display),
+            owner = owner.as_ref().map(ToString::to_string),
             "fenced"
         );
         let error = Error::new(self.path(), Cause::Fenced { held, current, owner });

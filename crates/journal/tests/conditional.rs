@@ -184,6 +184,26 @@ fn a_mark_whose_record_was_lost_and_its_number_used_again_has_diverged() {
     assert_eq!(bench.texts(), ["durable", "other", "third"]);
 }
 
+/// L1: whoever reads the file knows more of it than an owner that was taken over and has not noticed.
+/// What is expected beyond that owner's end is no other history, and no conflict to try again.
+#[test]
+fn an_owner_that_was_taken_over_says_so_where_more_is_expected_than_it_knows() {
+    for expects_mark in [true, false] {
+        let bench = Bench::new();
+        let mut first = bench.create();
+        first.append(&record("one")).unwrap();
+        let mut second = bench.take_over("second");
+        second.append(&record("two")).unwrap();
+        let mark = Reader::open(&bench.path).unwrap().mark();
+        let expect =
+            if expects_mark { Expect::NothingSince(mark) } else { Expect::LastIs(mark.sequence) };
+        let error = append_if(&mut first, expect).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+        assert_eq!(append_if(&mut first, Expect::Anything).unwrap_err().kind(), ErrorKind::Fenced);
+        assert_eq!(bench.texts(), ["one", "two"]);
+    }
+}
+
 /// B10, C7: a mark of another journal is refused, whatever its number.
 #[test]
 fn a_mark_of_another_journal_has_diverged() {

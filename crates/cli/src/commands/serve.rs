@@ -38,6 +38,10 @@ pub(crate) struct Args {
     /// How events are written to standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log: LogFormat,
+    /// Where spans go: the address of a collector, for OTLP as JSON, its path included
+    #[cfg(feature = "otel")]
+    #[arg(long, value_name = "URL")]
+    pub(crate) otel: Option<String>,
     /// Any other setting, by its name in the file
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,

@@ -32,6 +32,9 @@ async fn check(
         return Err(Problem::new(crate::Refusal::Internal, "a request without its state"));
     };
     let visitor = state.auth.visitor(request.headers())?;
+    if let Some(name) = visitor.name() {
+        tracing::Span::current().record("token", name);
+    }
     visitor.must(scope)?;
     if let Some((_, session)) = params.iter().find(|(name, _)| *name == "session") {
         visitor.must_reach(scope, &parse_name(session)?)?;

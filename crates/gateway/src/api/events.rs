@@ -51,7 +51,17 @@ pub(super) fn routes() -> Vec<Route> {
                 "The id of the last event that was seen; comes before `after`",
             )],
             answer: (200, "text/event-stream", None),
-            problems: &["not-found", "diverged", "busy", "shutting-down", "corrupt"],
+            problems: &[
+                "not-found",
+                "diverged",
+                "busy",
+                "shutting-down",
+                "corrupt",
+                "detached",
+                "shortened",
+                "unsupported-format",
+                "not-a-journal",
+            ],
             ..Operation::open("followSession")
         },
     }]

@@ -17,6 +17,7 @@ use session_journal::{
 };
 
 use crate::api::extract::TakeoverArg;
+use crate::api::sessions::READING;
 use crate::api::{Body, Name, Operation, Query, Route};
 use crate::config::{Scope, When};
 use crate::hub::Ask;
@@ -83,7 +84,7 @@ pub(super) fn routes() -> Vec<Route> {
                     ("limit", "integer", "How many at most"),
                 ],
                 answer: (200, "application/json", Some("RecordPage")),
-                problems: &["not-found", "corrupt", "unsupported-format", "not-a-journal"],
+                problems: READING,
                 ..Operation::open("readRecords")
             },
         },

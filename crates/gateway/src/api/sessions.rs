@@ -25,6 +25,10 @@ use crate::state::AppState;
 /// The most sessions in one answer.
 const PAGE_MAX: usize = 1000;
 
+/// What reading may answer.
+pub(crate) const READING: &[&str] =
+    &["not-found", "corrupt", "detached", "shortened", "unsupported-format", "not-a-journal"];
+
 /// What opening may answer.
 pub(crate) const OPENING: &[&str] = &[
     "not-found",
@@ -114,7 +118,7 @@ fn one() -> Vec<Route> {
                 summary: "Who owns a session, where its end is, what is wrong with it. Writes nothing",
                 scope: Some(Scope::Read),
                 answer: (200, "application/json", Some("SessionInfo")),
-                problems: &["not-found", "unsupported-format", "not-a-journal"],
+                problems: READING,
                 ..Operation::open("getSession")
             },
         },
@@ -139,7 +143,7 @@ fn one() -> Vec<Route> {
                 summary: "Every claim, opening, release, repair and seal, in order. Reads every byte",
                 scope: Some(Scope::Read),
                 answer: (200, "application/json", Some("History")),
-                problems: &["not-found", "unsupported-format", "not-a-journal"],
+                problems: READING,
                 ..Operation::open("getHistory")
             },
         },

@@ -113,3 +113,30 @@ fn every_value_can_be_set_by_a_variable() {
         assert_eq!(config, Config::default(), "{key}");
     }
 }
+
+#[test]
+fn the_document_names_every_setting_with_its_default() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/gateway.md");
+    let document = fs::read_to_string(document).expect("reads");
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let defaults = defaults();
+    for key in keys() {
+        let value = match key.split_once('.') {
+            None => &defaults[&key],
+            Some((section, name)) => &defaults[section][name],
+        };
+        let row = rows.iter().find(|row| row[1] == format!("`{key}`"));
+        let row = row.unwrap_or_else(|| panic!("{key} is not in docs/gateway.md"));
+        let default = match value {
+            Value::Integer(value) => value.to_string(),
+            Value::Boolean(value) => value.to_string(),
+            Value::String(value) if key != "label" => value.clone(),
+            _ => continue,
+        };
+        assert_eq!(row[2], default, "{key}");
+    }
+}

@@ -51,27 +51,18 @@ impl Default for TurnSettings {
 
 /// Where answers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderSettings {
-    /// Its name in turns and answers.
-    pub name: String,
-    /// What it speaks.
-    #[serde(flatten)]
-    pub kind: ProviderKind,
-}
-
-/// What a provider speaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum ProviderKind {
+#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "kind")]
+pub enum ProviderSettings {
     /// The OpenAI-compatible protocol over plain HTTP.
     OpenAi {
+        /// Its name in turns and answers.
+        name: String,
         /// Such as `http://127.0.0.1:8080/v1`.
         base_url: String,
         /// Which model, unless a turn names one.
         model: String,
         /// The variable of the environment that holds the server's key, where it wants one.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         api_key_variable: Option<String>,
         /// The longest time without a byte, in milliseconds. Default: 120,000.
         #[serde(default = "silence_ms")]
@@ -79,6 +70,8 @@ pub enum ProviderKind {
     },
     /// Answers and delays from a file.
     Script {
+        /// Its name in turns and answers.
+        name: String,
         /// The file.
         file: PathBuf,
         /// The same seed gives the same answers. Default: 0.
@@ -116,15 +109,22 @@ const fn timeout_ms() -> u64 {
 }
 
 impl ProviderSettings {
+    fn name(&self) -> &str {
+        match self {
+            Self::OpenAi { name, .. } | Self::Script { name, .. } => name,
+        }
+    }
+
     fn build(&self) -> Result<Arc<dyn Provider>, InvalidConfig> {
-        let invalid = |what: String| InvalidConfig::new(format!("provider {:?}", self.name), what);
-        match &self.kind {
-            ProviderKind::OpenAi { base_url, model, api_key_variable, silence_ms } => {
+        let place = format!("provider {:?}", self.name());
+        let invalid = |what: String| InvalidConfig::new(place.clone(), what);
+        match self {
+            Self::OpenAi { name, base_url, model, api_key_variable, silence_ms } => {
                 let key = |variable| {
                     std::env::var(variable).map_err(|error| invalid(format!("{variable}: {error}")))
                 };
                 let options = OpenAiOptions {
-                    name: self.name.clone(),
+                    name: name.clone(),
                     base_url: base_url.clone(),
                     model: model.clone(),
                     api_key: api_key_variable.as_ref().map(key).transpose()?,
@@ -133,10 +133,10 @@ impl ProviderSettings {
                 let built = OpenAi::new(options).map_err(|error| invalid(error.to_string()))?;
                 Ok(Arc::new(built))
             }
-            ProviderKind::Script { file, seed, compression } => {
-                let built = Script::open(file, *seed, f64::from(*compression))
-                    .map_err(|error| invalid(error.to_string()))?;
-                Ok(Arc::new(built.named(&self.name)))
+            Self::Script { name, file, seed, compression } => {
+                let built = Script::open(file, *seed, f64::from(*compression));
+                let built = built.map_err(|error| invalid(error.to_string()))?;
+                Ok(Arc::new(built.named(name)))
             }
         }
     }
@@ -145,7 +145,7 @@ impl ProviderSettings {
 impl Config {
     /// Whether the settings of turns can be meant, without reading a file.
     pub(super) fn check_turns(&self) -> Result<(), String> {
-        let providers = self.providers.iter().map(|one| one.name.as_str());
+        let providers = self.providers.iter().map(ProviderSettings::name);
         let mut known: HashSet<&str> = HashSet::from([ECHO]);
         for name in providers {
             if name.is_empty() || !known.insert(name) {
@@ -175,7 +175,7 @@ impl Config {
         let echo: Arc<dyn Provider> = Arc::new(Echo);
         let mut providers = BTreeMap::from([(ECHO.to_owned(), echo)]);
         for settings in &self.providers {
-            providers.insert(settings.name.clone(), settings.build()?);
+            providers.insert(settings.name().to_owned(), settings.build()?);
         }
         let mut sinks: Vec<(String, Arc<dyn Sink>)> = Vec::new();
         for WebhookSettings { name, url, timeout_ms } in &self.webhooks {
@@ -191,5 +191,72 @@ impl Config {
             answer_bytes_max: self.turns.answer_bytes_max,
         };
         Ok(Turns::new(tools, providers, &self.turns.provider, self.turns.turns_max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let none: [(String, String); 0] = [];
+        Config::load(Some(file.path()), none.clone(), none).map_err(|error| error.to_string())
+    }
+
+    fn build(text: &str) -> Result<Turns, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { store: folder.path().to_owned(), ..load(text)? };
+        let hub = Hub::open(&config, Metrics::default()).expect("a store");
+        config.build_turns(&hub).map_err(|error| error.to_string())
+    }
+
+    const LOCAL: &str = "[[providers]]\nkind = 'openai'\nname = 'local'\nmodel = 'm'\n";
+
+    #[test]
+    fn providers_and_webhooks_are_built_as_the_file_has_them() {
+        let script = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(script.path(), r#"{"answers":[{"text":"x"}]}"#).expect("written");
+        let file = script.path().display();
+        let turns = build(&format!(
+            "[turns]\nprovider = 'replay'\n{LOCAL}base_url = 'http://127.0.0.1:1/v1'\n\
+             [[providers]]\nkind = 'script'\nname = 'replay'\nfile = '{file}'\nseed = 7\n\
+             [[webhooks]]\nname = 'hook'\nurl = 'http://127.0.0.1:1/'\n"
+        ));
+        let turns = turns.expect("built");
+        for (asked, name) in [(None, "replay"), (Some("local"), "local"), (Some("echo"), "echo")] {
+            assert_eq!(turns.provider(asked).expect("there").name(), name);
+        }
+        let to = |sink: &str| crate::outbox::Address { sink: sink.to_owned(), to: "a".to_owned() };
+        for sink in ["hook", "session", "announce"] {
+            turns.tools().outbox.check(&to(sink)).expect("there");
+        }
+        assert!(turns.tools().outbox.check(&to("other")).is_err());
+    }
+
+    #[test]
+    fn what_is_not_known_or_cannot_be_meant_is_an_error() {
+        let refused = |text: &str| build(text).map(|_| ()).expect_err("refused");
+        let with = |more: &str| format!("{LOCAL}{more}");
+        assert!(refused(&with("base_url = 'http://127.0.0.1'\nurl = 'x'\n")).contains("url"));
+        assert!(refused(LOCAL).contains("base_url"));
+        assert!(refused(&with("base_url = 'https://x'\n")).contains("provider \"local\""));
+        let variable = "base_url = 'http://x'\napi_key_variable = 'SJ_TEST_IS_NOT_SET'\n";
+        assert!(refused(&with(variable)).contains("SJ_TEST_IS_NOT_SET"));
+        let local = with("base_url = 'http://127.0.0.1'\n");
+        assert!(refused(&format!("{local}{local}")).contains("no name of its own"));
+        assert!(refused("[turns]\nprovider = 'nobody'\n").contains("nobody"));
+        assert!(refused("[turns]\nturns_max = 0\n").contains("turns_max"));
+        assert!(refused("[turns]\nturn_max = 1\n").contains("turn_max"));
+        let missing = "[[providers]]\nkind = 'script'\nname = 's'\nfile = 'nowhere'\n";
+        assert!(refused(missing).contains("provider \"s\""));
+        let kind = "[[providers]]\nkind = 'other'\nname = 's'\n";
+        assert!(refused(kind).contains("other"));
+        let hook =
+            |name: &str, url: &str| format!("[[webhooks]]\nname = '{name}'\nurl = '{url}'\n");
+        assert!(refused(&hook("session", "http://x")).contains("no name of its own"));
+        assert!(refused(&hook("h", "nowhere")).contains("webhook \"h\""));
     }
 }

@@ -139,12 +139,7 @@ fn entries_of_pi_are_read_along_their_parents() {
         ),
     ];
     assert_eq!(at_end(&lines), ["user: a second root"]);
-    let first = [
-        r#"user: one
-[image]"#,
-        r#"assistant: [calls ls {"at":"."}]"#,
-        "tool: x",
-    ];
+    let first = ["user: one\n[image]", r#"assistant: [calls ls {"at":"."}]"#, "tool: x"];
     assert_eq!(read(Context::at_key("d"), &journal(&lines)), first);
     let mut moved = lines.to_vec();
     moved.push(("leaf", "f", "e", r#"{"type":"leaf","targetId":"d"}"#));
@@ -191,7 +186,7 @@ fn what_is_written_is_read_back() {
 fn no_bytes_stop_it() {
     for payload in ["", "null", "[]", "{", "{\"message\":null}", "{\"message\":[{}]}", "\u{0}"] {
         for kind in ["message", "compaction", "branch_summary", "custom_message", "leaf", "", "x"] {
-            assert_eq!(at_end(&[HELLO, (kind, "k", "m1", payload)]).len() < 2, true);
+            assert!(at_end(&[HELLO, (kind, "k", "m1", payload)]).len() < 2);
         }
     }
 }

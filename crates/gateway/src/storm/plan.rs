@@ -148,10 +148,6 @@ impl Plan {
         ] })
     }
 
-    /// The longest time that a model takes.
-    pub(super) fn longest_answer(compress: u32) -> Duration {
-        Duration::from_secs(180) / compress.max(1)
-    }
 }
 
 fn seconds(rng: &mut Rng, (least, most): (f64, f64)) -> Duration {

@@ -1,10 +1,10 @@
 //! A store, gateways on it, and a model that the test leads.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream;
 use session_journal::{AppendOptions, NewRecord, Reader, Record, SessionName};
+use session_journal_gateway::config::When;
 use session_journal_gateway::conversation::{MESSAGE, Message, Role};
 use session_journal_gateway::outbox::{Memory, Outbox, Sink};
 use session_journal_gateway::provider::{Delta, Deltas, Finish, Provider, ProviderError, Request};
@@ -15,8 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Longer than anything here takes: what hangs is told instead.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use super::stub::PATIENCE;
 
 /// A folder for a store.
 pub(crate) struct Bench {
@@ -41,7 +40,9 @@ impl Bench {
 
     /// With the sink `chat`, and these.
     pub(crate) fn gateway_with(&self, more: Vec<(String, Arc<dyn Sink>)>) -> Gateway {
-        let config = Config { store: self.folder.path().join("store"), ..Config::default() };
+        let store = self.folder.path().join("store");
+        // What must be durable asks for it itself.
+        let config = Config { store, durability: When::Written, ..Config::default() };
         let hub = Hub::open(&config, Metrics::default()).expect("a store");
         let chat = Arc::new(Memory::default());
         let sink: Arc<dyn Sink> = Arc::clone(&chat) as _;

@@ -150,5 +150,5 @@ pub(crate) fn completion(text: &str, piece: usize) -> Vec<Step> {
     [streaming()].into_iter().chain(pieces).collect()
 }
 
-/// Longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything here takes: what hangs is told instead.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

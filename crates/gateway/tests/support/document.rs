@@ -99,12 +99,11 @@ impl Document {
         if let (Some(members), Some(known)) = (value.as_object(), schema["properties"].as_object())
         {
             for (name, member) in members {
-                match known.get(name) {
-                    Some(schema) => self.must_be(member, schema, &format!("{place}.{name}")),
-                    None => {
-                        let is_open = schema["additionalProperties"] != false;
-                        assert!(is_open, "{place}: {name} is not described");
-                    }
+                if let Some(schema) = known.get(name) {
+                    self.must_be(member, schema, &format!("{place}.{name}"));
+                } else {
+                    let is_open = schema["additionalProperties"] != false;
+                    assert!(is_open, "{place}: {name} is not described");
                 }
             }
         }

@@ -188,15 +188,14 @@ impl Client {
 
 /// The path of a session.
 pub(crate) fn path(session: &str) -> String {
-    let mut path = "/v1/sessions/".to_owned();
-    for byte in session.bytes() {
+    let encoded = session.bytes().map(|byte| {
         if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
-            path.push(char::from(byte));
+            char::from(byte).to_string()
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            format!("%{byte:02X}")
         }
-    }
-    path
+    });
+    format!("/v1/sessions/{}", encoded.collect::<String>())
 }
 
 impl Client {

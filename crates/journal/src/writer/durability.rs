@@ -204,6 +204,15 @@ impl Writer {
         Err(self.shortened(self.tail, last.offset + read as u64))
     }
 
+    /// Looks whether somebody took over since this owner read the file last.
+    pub(crate) fn must_not_be_taken_over(&mut self) -> Result<()> {
+        let seen = self.look_again()?;
+        if seen.standing.generation > self.generation {
+            return Err(self.fenced(&seen.standing));
+        }
+        Ok(())
+    }
+
     /// Before a written append is acknowledged: look at the name now and then.
     pub(crate) fn check_if_due(&mut self, now_ms: i64) -> Result<()> {
         // A clock that was set back makes it due as well.
