@@ -8,6 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// What takes less time needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const SECONDS: &str = "{msg} {wide_bar} {pos}/{len} s";
+
 /// How far something is.
 pub(crate) struct Progress {
     what: &'static str,
@@ -34,9 +37,19 @@ impl Progress {
         if !self.is_wanted || self.begin.elapsed() < PATIENCE {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| bar(self.what));
+        let bar = self.bar.get_or_insert_with(|| bar(self.what, BYTES));
         bar.set_length(total);
         bar.set_position(done.min(total));
+    }
+
+    /// So many seconds of so many are over.
+    pub(crate) fn seconds(&mut self, over: u64, total: u64) {
+        if !self.is_wanted || self.begin.elapsed() < PATIENCE {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| bar(self.what, SECONDS));
+        bar.set_length(total);
+        bar.set_position(over.min(total));
     }
 }
 
@@ -48,8 +61,7 @@ impl Drop for Progress {
     }
 }
 
-fn bar(what: &'static str) -> ProgressBar {
-    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+fn bar(what: &'static str, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(0)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

@@ -88,15 +88,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     context.stop.then(move || at_signal.cancel());
     let mut reports = Vec::new();
     for scheme in args.scheme.schemes() {
-        let progress = context.progress("storming");
-        let total = options.lasts.as_secs();
-        let progress = std::sync::Mutex::new(progress);
-        let tell = |over: Duration| {
-            if let Ok(mut progress) = progress.lock() {
-                progress.at(over.as_secs().min(total), total);
-            }
-        };
-        reports.push(runtime.block_on(storm::run(&options, *scheme, &stop, &tell)).map_err(failure)?);
+        let mut progress = context.progress(scheme.as_str());
+        let mut tell = |over: Duration| progress.seconds(over.as_secs(), args.seconds);
+        let run = storm::run(&options, *scheme, &stop, &mut tell);
+        reports.push(runtime.block_on(run).map_err(failure)?);
     }
     answer(args, &options, &reports, context)
 }
@@ -104,7 +99,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
 impl Args {
     fn options(&self) -> Result<Options, Failure> {
         let program = env::current_exe().map_err(|error| {
-            Failure::Here(ErrorKind::Io, format!("where this program is: {error}; run it by its path"))
+            Failure::Here(
+                ErrorKind::Io,
+                format!("where this program is: {error}; run it by its path"),
+            )
         })?;
         // Short enough to be typed.
         let by_chance = || u64::from(std::process::id()) ^ (now_ms() & 0xffff_ffff);
@@ -199,9 +197,8 @@ fn with_run(report: &Report, options: &Options, replay: &str) -> Value {
 }
 
 fn write_report(path: &PathBuf, lines: &[Value]) -> Result<(), Failure> {
-    let written = File::create(path).and_then(|mut file| {
-        lines.iter().try_for_each(|line| writeln!(file, "{line}"))
-    });
+    let written = File::create(path)
+        .and_then(|mut file| lines.iter().try_for_each(|line| writeln!(file, "{line}")));
     written.map_err(|error| {
         let what = format!("could not write the report: {error}");
         Failure::about(ErrorKind::Io, path, &what, "name another file")
@@ -213,7 +210,11 @@ fn table(reports: &[Report]) -> Vec<String> {
     let head = head.chain(reports.iter().map(|report| report.scheme.as_str().to_owned())).collect();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(storm::table(reports)).collect();
     let width = |at: usize| {
-        rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(at))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..=reports.len()).map(width).collect();
     let line = |row: &Vec<String>| {

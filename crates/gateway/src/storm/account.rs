@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::clerk::{Books, TurnEnd, Written};
 use super::found::{Found, Session};
-use crate::turn::answer_key;
+use crate::turn::{Policy, answer_key};
 
 /// What the books and the files say together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +85,14 @@ impl Ledger<'_> {
     }
 
     /// One thing that is to be there once where it was acknowledged, and at most once otherwise.
-    fn tally(&mut self, tally: &mut Tally, what: &str, place: &str, acknowledged: bool, count: usize) {
+    fn tally(
+        &mut self,
+        tally: &mut Tally,
+        what: &str,
+        place: &str,
+        acknowledged: bool,
+        count: usize,
+    ) {
         tally.tried += 1;
         tally.acknowledged += u64::from(acknowledged);
         match (acknowledged, count) {
@@ -169,7 +176,7 @@ impl Ledger<'_> {
                 }
                 TurnEnd::Told => {
                     turns.told += 1;
-                    questions.len() == 1 && answers.len() <= 1
+                    turn.policy != Policy::GoOn && questions.len() == 1 && answers.len() <= 1
                 }
                 // It may have come to its end, or not have begun.
                 TurnEnd::Cancelled => {
@@ -237,7 +244,6 @@ impl Accounts {
 mod tests {
     use super::super::clerk::{ChildNote, SendNote, TurnNote};
     use super::*;
-    use crate::turn::Policy;
 
     fn session(id: &str, keys: &[&str]) -> Session {
         let mut session = Session { id: id.to_owned(), ..Session::default() };
@@ -282,26 +288,31 @@ mod tests {
 
     #[test]
     fn every_turn_is_accounted_for() {
-        let note = |key: &str, end| TurnNote {
-            session: "a".into(),
-            key: key.into(),
-            policy: Policy::GoOn,
-            end,
-        };
+        let by =
+            |policy, key: &str, end| TurnNote { session: "a".into(), key: key.into(), policy, end };
+        let note = |key, end| by(Policy::GoOn, key, end);
         let turns = vec![
             note("t", TurnEnd::Answered { reruns: 2 }),
-            note("told", TurnEnd::Told),
+            by(Policy::Tell, "told", TurnEnd::Told),
             note("cut", TurnEnd::Cancelled),
             note("lost", TurnEnd::Lost { last: "fenced".into() }),
             note("backwards", TurnEnd::Answered { reruns: 0 }),
+            note("against its policy", TurnEnd::Told),
         ];
-        let keys =
-            ["t", "told", "t/answer", "lost", "backwards/answer", "backwards"];
+        let keys = [
+            "t",
+            "told",
+            "t/answer",
+            "lost",
+            "backwards/answer",
+            "backwards",
+            "against its policy",
+        ];
         let accounts = of(&Books { turns, ..Books::default() }, vec![("a", session("1", &keys))]);
         let turns = accounts.turns;
-        assert_eq!((turns.started, turns.answered, turns.told), (5, 2, 1));
+        assert_eq!((turns.started, turns.answered, turns.told), (6, 2, 2));
         assert_eq!((turns.cancelled, turns.lost, turns.reruns), (1, 1, 2));
-        assert_eq!(accounts.findings.len(), 2, "{:?}", accounts.findings);
+        assert_eq!(accounts.findings.len(), 3, "{:?}", accounts.findings);
     }
 
     #[test]

@@ -17,8 +17,9 @@ use super::{Scheme, StormError};
 
 /// A gateway that says nothing for so long is not waited for.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Pause between two looks whether a gateway that thinks is alive.
+/// Pause between two looks whether a gateway that thinks, or waits for a lock, is alive.
 const LOOK: Duration = Duration::from_millis(500);
+const LOOK_SOON: Duration = Duration::from_millis(50);
 /// Pauses between attempts grow to this.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
@@ -126,7 +127,11 @@ impl Client {
     }
 
     /// Asks until there is an answer, or a no for good: one of these codes.
-    pub(super) async fn call(&self, ask: Ask<'_>, is_final: impl Fn(&str) -> bool) -> Result<Reply, NoReply> {
+    pub(super) async fn call(
+        &self,
+        ask: Ask<'_>,
+        is_final: impl Fn(&str) -> bool,
+    ) -> Result<Reply, NoReply> {
         let begun = Instant::now();
         let mut attempts = 0;
         loop {
@@ -232,9 +237,9 @@ impl Client {
         if !thinks && self.inner.scheme == Scheme::Journal {
             return sleep(PATIENCE).await;
         }
-        let begun = Instant::now();
+        let (begun, pause) = (Instant::now(), if thinks { LOOK } else { LOOK_SOON });
         while thinks || begun.elapsed() < self.inner.patience {
-            sleep(LOOK.min(self.inner.patience)).await;
+            sleep(pause).await;
             let look = self.inner.http.get(format!("{url}/healthz")).timeout(PATIENCE).send();
             if look.await.is_err() {
                 return;

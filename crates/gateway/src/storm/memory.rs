@@ -26,7 +26,7 @@ pub(super) struct Told {
 impl Memory {
     pub(super) async fn watch(&self, peers: &Peers, pause: Duration) -> Infallible {
         loop {
-            let look = [0, 1].map(|number| peers.resident(number).map(|(_, bytes)| bytes));
+            let look = [0, 1].map(|number| peers.resident(number));
             self.looks.lock().unwrap_or_else(PoisonError::into_inner).push(look);
             tokio::time::sleep(pause).await;
         }

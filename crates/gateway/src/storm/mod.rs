@@ -124,48 +124,53 @@ pub async fn run(
     options: &Options,
     scheme: Scheme,
     stop: &CancellationToken,
-    tell: &(dyn Fn(Duration) + Sync),
+    tell: &mut dyn FnMut(Duration),
 ) -> Result<Report, StormError> {
-    let folder = tempfile::Builder::new().prefix("sjournal-storm-").tempdir();
-    let mut folder = folder.map_err(StormError::io("make a folder"))?;
-    folder.disable_cleanup(options.keep);
     let plan = Arc::new(Plan::new(options.seed, options.agents, options.compress));
-    let peers = Arc::new(Peers::start(options, scheme, &plan, folder.path()).await?);
-    let clerk = Arc::new(Clerk::default());
-    let client = Client::new(Arc::clone(&peers), Arc::clone(&clerk), scheme, options.compress)?;
-    let memory = Memory::default();
-    let mishaps = {
-        let storm = load::Storm::begin(&plan, &client, &clerk).await;
-        let mishaps = tokio::select! {
-            mishaps = chaos::run(&plan, &peers, &client, options.lasts) => mishaps?,
-            never = memory.watch(&peers, LOOK) => match never {},
-            never = tick(tell) => match never {},
-            () = stop.cancelled() => return Err(StormError::Interrupted),
-        };
-        tokio::select! {
-            () = storm.end(CALM) => {}
-            () = stop.cancelled() => return Err(StormError::Interrupted),
-        }
-        mishaps
+    let peers = Arc::new(Peers::start(options, scheme, &plan).await?);
+    let replayed = tokio::select! {
+        replayed = replay(options, scheme, &plan, &peers, tell) => replayed,
+        () = stop.cancelled() => Err(StormError::Interrupted),
     };
-    tokio::select! {
-        () = load::settle(&peers, &client, &clerk, scheme, CALM) => {}
-        () = stop.cancelled() => return Err(StormError::Interrupted),
+    if replayed.is_err() {
+        // Whoever still holds them must not keep them alive, nor write into a folder that goes.
+        peers.kill_all().await;
     }
+    replayed
+}
+
+async fn replay(
+    options: &Options,
+    scheme: Scheme,
+    plan: &Arc<Plan>,
+    peers: &Arc<Peers>,
+    tell: &mut dyn FnMut(Duration),
+) -> Result<Report, StormError> {
+    let clerk = Arc::new(Clerk::default());
+    let client = Client::new(Arc::clone(peers), Arc::clone(&clerk), scheme, options.compress)?;
+    let memory = Memory::default();
+    let storm = load::Storm::begin(plan, &client, &clerk).await;
+    let mishaps = tokio::select! {
+        mishaps = chaos::run(plan, peers, &client, options.lasts) => mishaps?,
+        never = memory.watch(peers, LOOK) => match never {},
+        never = tick(tell) => match never {},
+    };
+    storm.end(CALM).await;
+    load::settle(peers, &client, &clerk, scheme, CALM).await;
     peers.end().await;
+    let store = peers.store();
     let found = match scheme {
-        Scheme::Journal => found::journals(&folder.path().join("store"))?,
-        Scheme::Locks => found::transcripts(&folder.path().join("store"))?,
+        Scheme::Journal => found::journals(&store)?,
+        Scheme::Locks => found::transcripts(&store)?,
     };
     let books = clerk.close();
     let accounts = account::account(&books, &found);
-    let kept = options.keep.then(|| folder.path().to_owned());
     let memory = memory.told();
     let evidence = Evidence { books: &books, found: &found, accounts: &accounts, mishaps, memory };
-    Ok(Report::new(options, scheme, &evidence, kept))
+    Ok(Report::new(options, scheme, &evidence, peers.kept()))
 }
 
-async fn tick(tell: &(dyn Fn(Duration) + Sync)) -> std::convert::Infallible {
+async fn tick(tell: &mut dyn FnMut(Duration)) -> std::convert::Infallible {
     let begun = Instant::now();
     loop {
         tell(begun.elapsed());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -26,6 +27,9 @@ const END: Duration = Duration::from_secs(30);
 pub(super) struct Peers {
     pub(super) token: String,
     peers: [Peer; 2],
+    /// Goes when nobody writes into it any more: it stands behind them.
+    folder: TempDir,
+    keep: bool,
 }
 
 /// One of them.
@@ -44,18 +48,19 @@ struct Peer {
 struct At {
     url: Option<String>,
     pid: Option<u32>,
-    /// How often it was started.
-    life: u32,
 }
 
 impl Peers {
-    /// Writes the settings into the folder, and starts both.
+    /// Makes a folder, writes the settings into it, and starts both.
     pub(super) async fn start(
         options: &Options,
         scheme: Scheme,
         plan: &Plan,
-        folder: &Path,
     ) -> Result<Self, StormError> {
+        let made = tempfile::Builder::new().prefix("sjournal-storm-").tempdir();
+        let mut made = made.map_err(StormError::io("make a folder"))?;
+        made.disable_cleanup(options.keep);
+        let folder = made.path();
         let token = format!("storm-{:016x}", options.seed);
         let store = folder.join("store");
         fs::create_dir_all(&store).map_err(StormError::io("make the store"))?;
@@ -89,14 +94,25 @@ impl Peers {
             child: tokio::sync::Mutex::default(),
             at: Mutex::default(),
         };
-        let peers = Self { token, peers: [peer(0), peer(1)] };
+        let peers = [peer(0), peer(1)];
+        let peers = Self { token, peers, folder: made, keep: options.keep };
         for peer in &peers.peers {
             peer.start().await?;
         }
         Ok(peers)
     }
 
-    /// Where a gateway listens, and in which of its lives; nowhere while it is down.
+    /// Where the sessions are.
+    pub(super) fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// The folder, where it is to be kept.
+    pub(super) fn kept(&self) -> Option<PathBuf> {
+        self.keep.then(|| self.folder.path().to_owned())
+    }
+
+    /// Where a gateway listens; nowhere while it is down.
     pub(super) fn url(&self, number: usize) -> Option<String> {
         self.peers[number].at().url.clone()
     }
@@ -138,13 +154,20 @@ impl Peers {
         }
     }
 
-    /// Resident bytes of a gateway, and its life.
-    pub(super) fn resident(&self, number: usize) -> Option<(u32, u64)> {
-        let At { pid, life, .. } = self.peers[number].at().clone();
-        let status = fs::read_to_string(format!("/proc/{}/status", pid?)).ok()?;
+    /// SIGKILL for both, and nothing after.
+    pub(super) async fn kill_all(&self) {
+        for peer in &self.peers {
+            let _ = peer.stop(Signal::KILL).await;
+        }
+    }
+
+    /// Resident bytes of a gateway.
+    pub(super) fn resident(&self, number: usize) -> Option<u64> {
+        let pid = self.peers[number].at().pid?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some((life, kib << 10))
+        Some(kib << 10)
     }
 }
 
@@ -161,8 +184,7 @@ impl Peer {
         command.args(&self.arguments).env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut started = command.spawn().map_err(StormError::io("start a gateway"))?;
-        let not_started =
-            |why: String| StormError::NotStarted { number: self.number, why };
+        let not_started = |why: String| StormError::NotStarted { number: self.number, why };
         let Some(stdout) = started.stdout.take() else {
             return Err(not_started("it has no output".to_owned()));
         };
@@ -176,7 +198,7 @@ impl Peer {
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         let Some(url) = said["listening"].as_str() else { return Err(not_started(line)) };
         let mut at = self.at();
-        *at = At { url: Some(url.to_owned()), pid: started.id(), life: at.life + 1 };
+        *at = At { url: Some(url.to_owned()), pid: started.id() };
         drop(at);
         *child = Some(started);
         Ok(())

@@ -92,7 +92,9 @@ impl Plan {
         let text = format!("agent {agent} says {number}: {}", words(rng));
         match rng.u32(..1000) {
             // However short the storm, there is one.
-            _ if agent == 0 && number == 3 => Step::FanOut { children: rng.u32(FANOUT.0..=FANOUT.1) },
+            _ if agent == 0 && number == 3 => {
+                Step::FanOut { children: rng.u32(FANOUT.0..=FANOUT.1) }
+            }
             0..350 => self.turn(rng, text),
             350..680 => Step::Append { text },
             680..910 => Step::Send { text, answered: rng.u32(..4) == 0 },
@@ -123,11 +125,18 @@ impl Plan {
 
     /// The pauses between what befalls gateways, and what it is, without end.
     pub(super) fn mishaps(&self) -> impl Iterator<Item = (Duration, Mishap)> + Send {
-        let mut rng = self.rng(2 << 32);
+        let (mut rng, mut number) = (self.rng(2 << 32), 0);
         std::iter::from_fn(move || {
+            number += 1;
             let pause = seconds(&mut rng, MISHAP_PAUSE_S);
             let gateway = rng.usize(..2);
-            let mishap = match rng.u32(..10) {
+            // However short the storm, one is killed and one is stopped.
+            let kind = match number {
+                1 => 4,
+                2 => 0,
+                _ => rng.u32(..10),
+            };
+            let mishap = match kind {
                 0..4 => Mishap::Stopped(gateway, seconds(&mut rng, STOPPED_S)),
                 4..7 => Mishap::Killed(gateway),
                 7 => Mishap::Ended(gateway),
@@ -147,7 +156,6 @@ impl Plan {
             { "text": text, "delay_ms": [1_000, 10_000] },
         ] })
     }
-
 }
 
 fn seconds(rng: &mut Rng, (least, most): (f64, f64)) -> Duration {
@@ -157,7 +165,17 @@ fn seconds(rng: &mut Rng, (least, most): (f64, f64)) -> Duration {
 /// Some hundred bytes, as people write.
 fn words(rng: &mut Rng) -> String {
     const WORDS: [&str; 12] = [
-        "the", "report", "of", "yesterday", "goes", "to", "whoever", "asked", "for", "it", "before",
+        "the",
+        "report",
+        "of",
+        "yesterday",
+        "goes",
+        "to",
+        "whoever",
+        "asked",
+        "for",
+        "it",
+        "before",
         "noon",
     ];
     let count = rng.usize(5..60);

@@ -142,7 +142,11 @@ fn of_messages(Evidence { books, accounts, .. }: &Evidence<'_>) -> Vec<Figure> {
         count("doubled", "messages found twice", messages.doubled),
         count("disordered", "messages out of their sender's order", accounts.disordered),
         count("heartbeats", "heartbeats acknowledged", beats.acknowledged),
-        count("heartbeats_missing", "of them missing or found twice", beats.missing + beats.doubled),
+        count(
+            "heartbeats_missing",
+            "of them missing or found twice",
+            beats.missing + beats.doubled,
+        ),
     ]
 }
 
@@ -157,7 +161,11 @@ fn of_turns(Evidence { books, accounts, .. }: &Evidence<'_>) -> Vec<Figure> {
         count("turns_lost", "turns lost", turns.lost),
         count("reruns", "turns run again by their policy", turns.reruns),
         count("turn_retries", "turns and children tried again by the client", books.turns_again),
-        count("fence_errors", "answers thrown away: \"session file changed\"", code("file_changed")),
+        count(
+            "fence_errors",
+            "answers thrown away: \"session file changed\"",
+            code("file_changed"),
+        ),
     ]
 }
 
@@ -183,7 +191,8 @@ fn of_sessions(Evidence { books, accounts, .. }: &Evidence<'_>) -> Vec<Figure> {
 fn of_ownership(scheme: Scheme, Evidence { books, found, .. }: &Evidence<'_>) -> Vec<Figure> {
     let code = |code: &str| books.answers.get(code).copied().unwrap_or(0);
     let locks = books.locks;
-    let none = |text: String| if scheme == Scheme::Journal { "there is no lock".into() } else { text };
+    let none =
+        |text: String| if scheme == Scheme::Journal { "there is no lock".into() } else { text };
     let share = percent(locks.overlaps, locks.acquisitions);
     vec![
         said(
@@ -225,7 +234,12 @@ fn of_time(options: &Options, scheme: Scheme, evidence: &Evidence<'_>) -> Vec<Fi
     }
     let above = books.gaps.above(1000) + books.writes.above(1000);
     vec![
-        said("unwritable_max_ms", "longest time a session could not be written", millis(longest), text),
+        said(
+            "unwritable_max_ms",
+            "longest time a session could not be written",
+            millis(longest),
+            text,
+        ),
         count("unwritable_above_1s", "times that took longer than a second", above),
         said("gaps_ms", "gaps of the probes, up to ms", classes(&books.gaps), spread(&books.gaps)),
         said(
@@ -239,9 +253,10 @@ fn of_time(options: &Options, scheme: Scheme, evidence: &Evidence<'_>) -> Vec<Fi
 
 fn of_the_run(Evidence { found, mishaps, memory, .. }: &Evidence<'_>) -> Vec<Figure> {
     let Mishaps { stopped, killed, ended, grabbed } = *mishaps;
-    let memory_value = memory.map_or(Value::Null, |told| {
-        json!({ "first_quarter": told.first, "last_quarter": told.last, "most": told.most })
-    });
+    let memory_value = memory.map_or(
+        Value::Null,
+        |told| json!({ "first_quarter": told.first, "last_quarter": told.last, "most": told.most }),
+    );
     let memory_text = memory.map_or_else(String::new, |told| {
         format!("{} -> {}, at most {}", mib(told.first), mib(told.last), mib(told.most))
     });
@@ -250,9 +265,18 @@ fn of_the_run(Evidence { found, mishaps, memory, .. }: &Evidence<'_>) -> Vec<Fig
         count("killed", "gateway killed", killed),
         count("ended", "gateway restarted in good order", ended),
         count("grabbed", "fights over sessions for no reason", grabbed),
-        said("memory_bytes", "memory of a gateway, first to last quarter", memory_value, memory_text),
+        said(
+            "memory_bytes",
+            "memory of a gateway, first to last quarter",
+            memory_value,
+            memory_text,
+        ),
         count("sessions", "sessions in the end", found.sessions.len() as u64),
-        count("records", "records in the end", found.sessions.values().map(|one| one.records).sum()),
+        count(
+            "records",
+            "records in the end",
+            found.sessions.values().map(|one| one.records).sum(),
+        ),
         said("bytes", "bytes in the end", found.bytes.into(), mib(found.bytes)),
     ]
 }
@@ -279,7 +303,8 @@ fn percent(part: u64, whole: u64) -> String {
 }
 
 fn classes(times: &Times) -> Value {
-    let classes = times.classes().map(|(bound, count)| json!({ "up_to_ms": bound, "count": count }));
+    let classes =
+        times.classes().map(|(bound, count)| json!({ "up_to_ms": bound, "count": count }));
     json!({ "classes": classes.collect::<Vec<_>>(), "longest_in": times.at })
 }
 

@@ -81,6 +81,9 @@ mod tests {
         let lines: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines[0]["parentId"], Value::Null);
-        assert_eq!((&lines[1]["parentId"], &lines[2]["parentId"]), (&lines[0]["id"], &lines[0]["id"]));
+        assert_eq!(
+            (&lines[1]["parentId"], &lines[2]["parentId"]),
+            (&lines[0]["id"], &lines[0]["id"])
+        );
     }
 }

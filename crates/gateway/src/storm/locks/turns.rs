@@ -88,7 +88,13 @@ impl Old {
         self.store(session, entry, self.times().hold, toll).await
     }
 
-    async fn store(&self, session: &str, entry: Value, hold: Duration, toll: &mut Toll) -> Result<()> {
+    async fn store(
+        &self,
+        session: &str,
+        entry: Value,
+        hold: Duration,
+        toll: &mut Toll,
+    ) -> Result<()> {
         let file = path(&self.folder, session);
         let held = self.locks.acquire(&file, hold, toll).await?;
         let stored = async {
@@ -105,7 +111,13 @@ impl Old {
 
     /// A turn: the message and a fingerprint under the lock; the lock is let go, the model called;
     /// then the lock again, and the answer only if nothing happened to the file.
-    pub(crate) async fn turn(&self, session: &str, key: &str, text: &str, toll: &mut Toll) -> Result<()> {
+    pub(crate) async fn turn(
+        &self,
+        session: &str,
+        key: &str,
+        text: &str,
+        toll: &mut Toll,
+    ) -> Result<()> {
         let lane = queue(&self.lanes, session);
         let _first = lane.lock().await;
         let cancel = CancellationToken::new();

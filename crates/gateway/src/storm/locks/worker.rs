@@ -87,13 +87,15 @@ async fn act(
     Path((session, what)): Path<(String, String)>,
     body: Json<Value>,
 ) -> Response {
+    // Somebody waits for what a model says.
+    let is_answered = body["answer"] == "wait" || what == "turns";
     let acting = tokio::spawn(async move {
         let mut toll = Toll::default();
         let done = done(&old, &session, &what, &body, &mut toll).await;
         (done, toll)
     });
     match acting.await {
-        Ok((done, toll)) => answer(done, toll),
+        Ok((done, toll)) => answer(done, is_answered, toll),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -125,14 +127,17 @@ async fn done(
     Some(done)
 }
 
-fn answer(done: Option<Result<(), Refused>>, toll: Toll) -> Response {
+fn answer(done: Option<Result<(), Refused>>, is_answered: bool, toll: Toll) -> Response {
     let Toll { acquired, polls, waited, overlaps } = toll;
     let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
     let lock =
         json!({ "acquired": acquired, "polls": polls, "waited_us": waited, "overlaps": overlaps });
     match done {
         None => StatusCode::NOT_FOUND.into_response(),
-        Some(Ok(())) => Json(json!({ "lock": lock, "answer": {} })).into_response(),
+        Some(Ok(())) => {
+            let answer = is_answered.then(|| json!({}));
+            Json(json!({ "lock": lock, "answer": answer })).into_response()
+        }
         Some(Err(refused)) => {
             let body =
                 json!({ "code": refused.code(), "detail": refused.to_string(), "lock": lock });
