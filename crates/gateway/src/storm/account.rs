@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::clerk::{Books, TurnEnd, Written};
+use super::clerk::{Acknowledged, Books, TurnEnd, Written};
 use super::found::{Found, Session};
 use crate::turn::{Policy, answer_key};
 
@@ -115,7 +115,7 @@ impl Ledger<'_> {
         for one in all {
             let count = self.session(&one.session).count(&one.key);
             let what = format!("{what} {}", one.key);
-            let is_known = one.acknowledged.is_some();
+            let is_known = one.acknowledged.is_known();
             self.tally(&mut tally, &what, &one.session, is_known, count);
             self.number(one, &what);
         }
@@ -124,7 +124,7 @@ impl Ledger<'_> {
 
     /// Whether it has the number that it was acknowledged with.
     fn number(&mut self, one: &Written, what: &str) {
-        let Some(Some(sequence)) = one.acknowledged else { return };
+        let Acknowledged::Yes(Some(sequence)) = one.acknowledged else { return };
         let at = self.session(&one.session).keys.get(&one.key);
         if let Some(&[at]) = at.map(Vec::as_slice)
             && at != sequence
@@ -139,7 +139,7 @@ impl Ledger<'_> {
         for one in all {
             let count = self.session(&one.session).notes.get(&one.key).map_or(0, Vec::len);
             let what = format!("sign of life {}", one.key);
-            self.tally(&mut tally, &what, &one.session, one.acknowledged.is_some(), count);
+            self.tally(&mut tally, &what, &one.session, one.acknowledged.is_known(), count);
         }
         tally
     }
@@ -149,7 +149,7 @@ impl Ledger<'_> {
     fn disorder(&mut self, all: &[Written]) -> u64 {
         let mut last: HashMap<&str, u64> = HashMap::new();
         let mut disordered = 0;
-        for one in all.iter().filter(|one| one.acknowledged.is_some()) {
+        for one in all.iter().filter(|one| one.acknowledged.is_known()) {
             let at = self.session(&one.session).keys.get(&one.key);
             let Some(at) = at.and_then(|at| at.first().copied()) else { continue };
             let before = last.insert(&one.session, at);
@@ -254,7 +254,9 @@ mod tests {
     }
 
     fn written(key: &str, acknowledged: Option<u64>) -> Written {
-        Written { session: "a".into(), key: key.into(), acknowledged: acknowledged.map(Some) }
+        let acknowledged =
+            acknowledged.map_or(Acknowledged::Unknown, |at| Acknowledged::Yes(Some(at)));
+        Written { session: "a".into(), key: key.into(), acknowledged }
     }
 
     fn of(books: &Books, sessions: Vec<(&str, Session)>) -> Accounts {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::turn::Policy;
 
 /// See the module.
@@ -43,8 +45,27 @@ pub(super) struct Books {
 pub(super) struct Written {
     pub(super) session: String,
     pub(super) key: String,
-    /// Acknowledged, and with which number; otherwise nothing is known.
-    pub(super) acknowledged: Option<Option<u64>>,
+    pub(super) acknowledged: Acknowledged,
+}
+
+/// What is known of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    /// It is stored, under this number where one was said.
+    Yes(Option<u64>),
+    /// Nothing is known.
+    Unknown,
+}
+
+impl Acknowledged {
+    /// What an answer says, if there was one.
+    pub(super) fn by(answer: Option<&Value>) -> Self {
+        answer.map_or(Self::Unknown, |body| Self::Yes(body["seq"].as_u64()))
+    }
+
+    pub(super) const fn is_known(self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
 }
 
 /// A turn and its end.

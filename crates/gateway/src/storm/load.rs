@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Scheme;
-use super::clerk::{ChildNote, Clerk, SendNote, TurnEnd, TurnNote, Written};
+use super::clerk::{Acknowledged, ChildNote, Clerk, SendNote, TurnEnd, TurnNote, Written};
 use super::client::{Ask, Client, NoReply, Reply};
 use super::peers::Peers;
 use super::plan::{PROBE_PAUSE, PROBES, Plan, Step, probe, session_of};
@@ -129,7 +129,11 @@ impl Actor {
         let took = reply.as_ref().map_or_else(|| begun.elapsed(), |reply| reply.took);
         self.clerk.books().writes.add(took, ask.session);
         let (session, key) = (ask.session.to_owned(), key.to_owned());
-        Written { session, key, acknowledged: reply.map(|reply| reply.body["seq"].as_u64()) }
+        Written {
+            session,
+            key,
+            acknowledged: Acknowledged::by(reply.as_ref().map(|reply| &reply.body)),
+        }
     }
 
     async fn turn(
@@ -225,7 +229,7 @@ impl Actor {
             self.clerk.books().nothing_to_compact += 1;
             return;
         }
-        let acknowledged = reply.ok().map(|reply| reply.body["seq"].as_u64());
+        let acknowledged = Acknowledged::by(reply.ok().as_ref().map(|reply| &reply.body));
         let (session, key) = (session.to_owned(), key.to_owned());
         self.clerk.books().compactions.push(Written { session, key, acknowledged });
     }
@@ -240,7 +244,7 @@ impl Actor {
             let body = json!({ "note": key });
             let path = "heartbeats";
             let ask = Ask { session: &session, path, query: "", body: &body, thinks: false };
-            let acknowledged = self.client.try_once(ask).await.map(|body| body["seq"].as_u64());
+            let acknowledged = Acknowledged::by(self.client.try_once(ask).await.as_ref());
             let session = session.clone();
             self.clerk.books().beats.push(Written { session, key, acknowledged });
         }

@@ -37,7 +37,7 @@ use self::report::Evidence;
 pub use self::report::{Figure, Report, table};
 
 /// After the storm, what is under way has so long to come to its end.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 /// Pause between two looks at the memory of the gateways.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -127,7 +127,7 @@ pub async fn run(
     tell: &mut dyn FnMut(Duration),
 ) -> Result<Report, StormError> {
     let plan = Arc::new(Plan::new(options.seed, options.agents, options.compress));
-    let peers = Arc::new(Peers::start(options, scheme, &plan).await?);
+    let peers = Arc::new(Peers::start(options, scheme).await?);
     let replayed = tokio::select! {
         replayed = replay(options, scheme, &plan, &peers, tell) => replayed,
         () = stop.cancelled() => Err(StormError::Interrupted),

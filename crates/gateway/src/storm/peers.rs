@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::{Options, Scheme, StormError};
 
 /// A gateway that is not up by then does not come up.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// A gateway that did not end by then is killed.
 const END: Duration = Duration::from_secs(30);
 
@@ -26,7 +26,7 @@ const END: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) token: String,
-    peers: [Peer; 2],
+    both: [Peer; 2],
     /// Goes when nobody writes into it any more: it stands behind them.
     folder: TempDir,
     keep: bool,
@@ -52,11 +52,7 @@ struct At {
 
 impl Peers {
     /// Makes a folder, writes the settings into it, and starts both.
-    pub(super) async fn start(
-        options: &Options,
-        scheme: Scheme,
-        plan: &Plan,
-    ) -> Result<Self, StormError> {
+    pub(super) async fn start(options: &Options, scheme: Scheme) -> Result<Self, StormError> {
         let made = tempfile::Builder::new().prefix("sjournal-storm-").tempdir();
         let mut made = made.map_err(StormError::io("make a folder"))?;
         made.disable_cleanup(options.keep);
@@ -65,7 +61,7 @@ impl Peers {
         let store = folder.join("store");
         fs::create_dir_all(&store).map_err(StormError::io("make the store"))?;
         let script = folder.join("script.json");
-        fs::write(&script, plan.script().to_string()).map_err(StormError::io("write a script"))?;
+        fs::write(&script, Plan::script().to_string()).map_err(StormError::io("write a script"))?;
         let arguments = match scheme {
             Scheme::Journal => {
                 let settings = folder.join("gateway.toml");
@@ -94,9 +90,9 @@ impl Peers {
             child: tokio::sync::Mutex::default(),
             at: Mutex::default(),
         };
-        let peers = [peer(0), peer(1)];
-        let peers = Self { token, peers, folder: made, keep: options.keep };
-        for peer in &peers.peers {
+        let both = [peer(0), peer(1)];
+        let peers = Self { token, both, folder: made, keep: options.keep };
+        for peer in &peers.both {
             peer.start().await?;
         }
         Ok(peers)
@@ -114,29 +110,29 @@ impl Peers {
 
     /// Where a gateway listens; nowhere while it is down.
     pub(super) fn url(&self, number: usize) -> Option<String> {
-        self.peers[number].at().url.clone()
+        self.both[number].at().url.clone()
     }
 
     /// Which gateway says this of itself.
     pub(super) fn number_of(&self, url: &str) -> Option<usize> {
-        self.peers.iter().position(|peer| peer.at().url.as_deref() == Some(url))
+        self.both.iter().position(|peer| peer.at().url.as_deref() == Some(url))
     }
 
     /// SIGSTOP or SIGCONT.
     pub(super) fn signal(&self, number: usize, signal: Signal) -> Result<(), StormError> {
-        self.peers[number].signal(signal)
+        self.both[number].signal(signal)
     }
 
     /// SIGKILL, and a new life.
     pub(super) async fn kill(&self, number: usize) -> Result<(), StormError> {
-        let peer = &self.peers[number];
+        let peer = &self.both[number];
         peer.stop(Signal::KILL).await?;
         peer.start().await
     }
 
     /// SIGTERM, and a new life.
     pub(super) async fn restart(&self, number: usize) -> Result<(), StormError> {
-        let peer = &self.peers[number];
+        let peer = &self.both[number];
         peer.stop(Signal::TERM).await?;
         peer.start().await
     }
@@ -144,26 +140,26 @@ impl Peers {
     /// Ends one for good.
     pub(super) async fn leave_one(&self) {
         // It releases what it holds; where it does not, it is killed, and that is the same.
-        let _ = self.peers[1].stop(Signal::TERM).await;
+        let _ = self.both[1].stop(Signal::TERM).await;
     }
 
     /// Ends both.
     pub(super) async fn end(&self) {
-        for peer in &self.peers {
+        for peer in &self.both {
             let _ = peer.stop(Signal::TERM).await;
         }
     }
 
     /// SIGKILL for both, and nothing after.
     pub(super) async fn kill_all(&self) {
-        for peer in &self.peers {
+        for peer in &self.both {
             let _ = peer.stop(Signal::KILL).await;
         }
     }
 
     /// Resident bytes of a gateway.
     pub(super) fn resident(&self, number: usize) -> Option<u64> {
-        let pid = self.peers[number].at().pid?;
+        let pid = self.both[number].at().pid?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -238,7 +234,8 @@ impl Peer {
 fn settings_text(options: &Options, store: &Path, script: &Path, token: &str) -> String {
     let Options { seed, compress, .. } = options;
     let (store, script) = (toml_text(store), toml_text(script));
-    let hash: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash =
+        Sha256::digest(token).iter().fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"));
     // Five minutes of the incident.
     let idle = (300_000 / u64::from(*compress)).max(1000);
     format!(

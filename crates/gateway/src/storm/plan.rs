@@ -9,7 +9,7 @@ use crate::turn::Policy;
 
 /// Times of the incident; they pass compressed.
 const STEP_PAUSE_S: (f64, f64) = (10.0, 230.0);
-const HEARTBEAT_PAUSE: Duration = Duration::from_secs(300);
+const HEARTBEAT_PAUSE: Duration = Duration::from_mins(5);
 /// Of every gateway's life; not compressed, for gateways are as fast as they are.
 const MISHAP_PAUSE_S: (f64, f64) = (2.0, 6.0);
 const STOPPED_S: (f64, f64) = (0.3, 5.0);
@@ -95,7 +95,7 @@ impl Plan {
             _ if agent == 0 && number == 3 => {
                 Step::FanOut { children: rng.u32(FANOUT.0..=FANOUT.1) }
             }
-            0..350 => self.turn(rng, text),
+            0..350 => self.turn(rng, &text),
             350..680 => Step::Append { text },
             680..910 => Step::Send { text, answered: rng.u32(..4) == 0 },
             910..970 => Step::Mirror { text },
@@ -104,7 +104,7 @@ impl Plan {
         }
     }
 
-    fn turn(&self, rng: &mut Rng, text: String) -> Step {
+    fn turn(&self, rng: &mut Rng, text: &str) -> Step {
         let policy = match rng.u32(..10) {
             0..5 => Policy::GoOn,
             5..8 => Policy::Rerun,
@@ -147,7 +147,7 @@ impl Plan {
     }
 
     /// What the models say, and how long they take for it, in milliseconds of the incident.
-    pub(super) fn script(&self) -> Value {
+    pub(super) fn script() -> Value {
         let text = "It is done as it was asked for, and the result is in the place that was named.";
         json!({ "answers": [
             { "when": "(short)", "text": text, "delay_ms": [2_000, 20_000] },
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_script_is_one_that_the_gateway_reads() {
-        let script = Plan::new(1, 2, 60).script().to_string();
+        let script = Plan::script().to_string();
         crate::provider::Script::parse(script.as_bytes(), 1, 60.0).expect("a script");
     }
 }

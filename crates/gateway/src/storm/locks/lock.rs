@@ -39,11 +39,11 @@ impl Times {
     pub const REAL: Self = Self {
         poll: Duration::from_millis(50),
         wait: WAIT,
-        stale: Duration::from_secs(30 * 60),
-        hold: Duration::from_secs(5 * 60),
-        hold_long: Duration::from_secs(1020),
+        stale: Duration::from_mins(30),
+        hold: Duration::from_mins(5),
+        hold_long: Duration::from_mins(17),
         no_payload: Duration::from_secs(5),
-        watch: Duration::from_secs(60),
+        watch: Duration::from_mins(1),
     };
 
     /// So many times shorter.

@@ -26,7 +26,7 @@ pub use self::worker::{Settings, serve};
 pub const COMMAND: &str = "storm-locks";
 
 /// A waiter gives up after this: 60 s, while a holder may hold for 5 to 17 minutes.
-pub const WAIT: Duration = Duration::from_secs(60);
+pub const WAIT: Duration = Duration::from_mins(1);
 
 /// What a request had to do with locks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ fn bench(times: Times) -> (TempDir, PathBuf, Locks) {
 }
 
 fn patient() -> Times {
-    Times { poll: Duration::from_millis(1), wait: Duration::from_secs(60), ..Times::REAL }
+    Times { poll: Duration::from_millis(1), wait: Duration::from_mins(1), ..Times::REAL }
 }
 
 fn hasty() -> Times {
@@ -59,7 +59,7 @@ impl Drop for Other {
 #[test]
 fn the_times_are_those_of_the_real_one_and_compressed_all_alike() {
     let real = Times::REAL;
-    assert_eq!((real.poll, real.wait), (Duration::from_millis(50), Duration::from_secs(60)));
+    assert_eq!((real.poll, real.wait), (Duration::from_millis(50), Duration::from_mins(1)));
     assert_eq!((real.stale.as_secs(), real.hold.as_secs()), (30 * 60, 5 * 60));
     assert_eq!((real.hold_long.as_millis(), real.no_payload.as_secs()), (1_020_000, 5));
     let minute = real.compressed(60);
@@ -138,7 +138,7 @@ async fn a_healthy_holder_of_another_program_is_robbed() {
 
 #[tokio::test]
 async fn a_lock_without_a_payload_is_stale_after_a_while() {
-    let times = Times { no_payload: Duration::from_secs(3600), ..hasty() };
+    let times = Times { no_payload: Duration::from_hours(1), ..hasty() };
     let (_folder, file, locks) = bench(times);
     std::fs::write(path_of(&file), "").expect("writes");
     assert_eq!(take(&locks, &file).await.expect_err("young").code(), "file_lock_timeout");

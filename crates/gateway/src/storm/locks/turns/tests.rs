@@ -33,7 +33,7 @@ async fn until_message(folder: &Path, session: &str, key: &str) {
 #[tokio::test]
 async fn a_turn_stores_its_message_and_its_answer_and_is_done_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let old = gateway(folder.path(), 1, Duration::from_secs(60));
+    let old = gateway(folder.path(), 1, Duration::from_mins(1));
     let mut toll = Toll::default();
     for _ in 0..2 {
         old.turn("s", "t", "hello", &mut toll).await.expect("answered");
@@ -47,7 +47,7 @@ async fn a_turn_stores_its_message_and_its_answer_and_is_done_once() {
 #[tokio::test]
 async fn what_comes_while_the_model_thinks_kills_the_turn() {
     let folder = tempfile::tempdir().expect("a folder");
-    let old = Arc::new(gateway(folder.path(), 500, Duration::from_secs(60)));
+    let old = Arc::new(gateway(folder.path(), 500, Duration::from_mins(1)));
     let running = {
         let old = Arc::clone(&old);
         tokio::spawn(async move { old.turn("s", "t", "hello", &mut Toll::default()).await })
@@ -103,7 +103,7 @@ async fn an_announcement_is_tried_three_times_and_then_lost() {
 #[tokio::test]
 async fn a_message_arrives_once_and_is_answered_there() {
     let folder = tempfile::tempdir().expect("a folder");
-    let old = gateway(folder.path(), 1, Duration::from_secs(60));
+    let old = gateway(folder.path(), 1, Duration::from_mins(1));
     for _ in 0..2 {
         old.send("a", "b", "k", "hello", true, &mut Toll::default()).await.expect("answered");
     }
