@@ -15,7 +15,7 @@ use super::lock::{LockError, Locks};
 use super::transcript::{Transcript, message, path};
 use super::{Times, Toll};
 use crate::conversation::{Message, Role};
-use crate::provider::{Delta, Provider, Request, Script};
+use crate::provider::{Delta, Provider, Request};
 use crate::turn::answer_key;
 
 /// An announcement is tried so often, and lost then.
@@ -56,7 +56,7 @@ type Queue = Arc<tokio::sync::Mutex<()>>;
 pub(crate) struct Old {
     pub(crate) locks: Arc<Locks>,
     folder: PathBuf,
-    script: Script,
+    model: Arc<dyn Provider>,
     /// Appends of this process to one file wait for each other, beside the lock.
     appends: Mutex<HashMap<String, Queue>>,
     /// So do the turns of one session.
@@ -65,11 +65,16 @@ pub(crate) struct Old {
 }
 
 impl Old {
-    pub(crate) fn new(folder: PathBuf, script: Script, times: Times, program: &str) -> Self {
+    pub(crate) fn new(
+        folder: PathBuf,
+        model: Arc<dyn Provider>,
+        times: Times,
+        program: &str,
+    ) -> Self {
         Self {
             locks: Arc::new(Locks::new(times, program)),
             folder,
-            script,
+            model,
             appends: Mutex::default(),
             lanes: Mutex::default(),
             running: Mutex::default(),
@@ -182,7 +187,7 @@ impl Old {
     async fn think(&self, turn: &str, text: &str) -> Result<String> {
         let context = [Message::text_of(Role::User, text)].into();
         let mut deltas =
-            self.script.complete(Request { turn: turn.to_owned(), context, model: None });
+            self.model.complete(Request { turn: turn.to_owned(), context, model: None });
         let mut said = String::new();
         while let Some(delta) = deltas.next().await {
             match delta.map_err(|error| Refused::Model(error.to_string()))? {

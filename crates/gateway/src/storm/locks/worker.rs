@@ -56,7 +56,7 @@ pub async fn serve(
     let Settings { folder, script, seed, compress } = settings;
     let script = Script::open(script, *seed, f64::from(*compress))?;
     let times = Times::REAL.compressed((*compress).max(1));
-    let old = Arc::new(Old::new(folder.clone(), script, times, COMMAND));
+    let old = Arc::new(Old::new(folder.clone(), Arc::new(script), times, COMMAND));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     tell(listener.local_addr()?);
     let watchdog = tokio::spawn(Arc::clone(&old.locks).watch());

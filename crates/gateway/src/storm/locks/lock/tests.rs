@@ -184,3 +184,41 @@ async fn an_exit_in_good_order_leaves_no_lock() {
     locks.leave().await;
     assert!(!path_of(&file).exists());
 }
+
+/// The real one had two holders at once in 4.0 % of the acquisitions with eight contenders in one
+/// process, each beginning anew at once, and refused 2.3 % as stale. How often it happens here
+/// depends on the machine; it is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::print_stdout, reason = "the figure is the result")]
+async fn eight_contenders_in_one_process_are_inside_at_once_now_and_then() {
+    const CONTENDERS: usize = 8;
+    let (_folder, file, locks) = bench(Times { poll: Times::REAL.poll, ..patient() });
+    let locks = Arc::new(locks);
+    let (mut tasks, begun) = (tokio::task::JoinSet::new(), Instant::now());
+    for _ in 0..CONTENDERS {
+        let (locks, file) = (Arc::clone(&locks), file.clone());
+        tasks.spawn(async move {
+            let (mut toll, mut stale) = (Toll::default(), 0_u64);
+            while begun.elapsed() < Duration::from_secs(5) {
+                match locks.acquire(&file, locks.times.hold, &mut toll).await {
+                    Ok(held) => {
+                        let line = super::super::transcript::message("k", &().into());
+                        let read = super::super::transcript::Transcript::read(&file).await;
+                        read.expect("reads").append(&file, line).await.expect("appends");
+                        locks.release(held).await.expect("released");
+                    }
+                    Err(LockError::Stale) => stale += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            (toll, stale)
+        });
+    }
+    let all = tasks.join_all().await;
+    let sum = |of: fn(&(Toll, u64)) -> u64| all.iter().map(of).sum::<u64>();
+    let (acquired, overlaps) = (sum(|one| one.0.acquired), sum(|one| one.0.overlaps));
+    let stale = sum(|one| one.1);
+    println!("{acquired} acquisitions, {overlaps} overlaps, {stale} refused as stale");
+    assert!(acquired > 0);
+    assert!(overlaps * 10 < acquired, "more often than it ever was: {overlaps} of {acquired}");
+}
