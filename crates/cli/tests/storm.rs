@@ -69,8 +69,9 @@ fn a_short_storm_on_both_schemes_is_accounted_for_and_leaves_nothing() {
     let (bench, seed) = (Bench::new(), seed());
     let report = bench.path("report.jsonl");
     let report = report.to_str().expect("text");
-    let arguments = ["--seconds", "12", "--agents", "16", "--scheme", "both", "--seed", &seed];
-    let said = storm(&bench, &[&arguments[..], &["--report", report]].concat());
+    let arguments = ["--seconds", "12", "--agents", "16", "--compress", "300"];
+    let more = ["--scheme", "both", "--seed", &seed, "--report", report];
+    let said = storm(&bench, &[&arguments[..], &more].concat());
     assert_eq!(said.code, Some(0), "{said:?}");
     let reports = said.json();
     let [journal, locks] = &reports[..] else { panic!("two reports: {said:?}") };

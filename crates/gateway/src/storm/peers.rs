@@ -78,7 +78,7 @@ impl Peers {
                 super::locks::COMMAND.to_owned(),
                 format!("--folder={}", store.display()),
                 format!("--script={}", script.display()),
-                format!("--seed={}", options.seed),
+                format!("--seed={}", model_seed(options)),
                 format!("--compress={}", options.compress),
             ],
         };
@@ -231,13 +231,18 @@ impl Peer {
     }
 }
 
+/// Whole numbers of TOML have a sign.
+const fn model_seed(options: &Options) -> u64 {
+    options.seed & (u64::MAX >> 1)
+}
+
 fn settings_text(options: &Options, store: &Path, script: &Path, token: &str) -> String {
-    let Options { seed, compress, .. } = options;
+    let (seed, compress) = (model_seed(options), options.compress);
     let (store, script) = (toml_text(store), toml_text(script));
     let hash =
         Sha256::digest(token).iter().fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"));
     // Five minutes of the incident.
-    let idle = (300_000 / u64::from(*compress)).max(1000);
+    let idle = (300_000 / u64::from(compress)).max(1000);
     format!(
         "listen = \"127.0.0.1:0\"\n\
          store = {store}\n\
