@@ -11,16 +11,18 @@ mod import;
 mod info;
 mod ls;
 mod repair;
+#[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "storm")]
 mod storm;
 mod tail;
 mod verify;
 
-pub(crate) use self::serve::LogFormat;
 use clap::Subcommand;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::log::LogFormat;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -37,8 +39,11 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Claim(claim::Args),
     Repair(repair::Args),
+    #[cfg(feature = "serve")]
     Serve(serve::Args),
+    #[cfg(feature = "storm")]
     Storm(storm::Args),
+    #[cfg(feature = "storm")]
     #[command(hide = true)]
     StormLocks(storm::LocksArgs),
     Completions(completions::Args),
@@ -48,6 +53,7 @@ impl Command {
     /// How events are to be written, where the command is one that tells of its own accord.
     pub(crate) fn log_format(&self) -> Option<LogFormat> {
         match self {
+            #[cfg(feature = "serve")]
             Self::Serve(args) => Some(args.log),
             _ => None,
         }
@@ -78,8 +84,11 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         Command::Verify(args) => verify::run(&args, context),
         Command::Claim(args) => claim::run(&args, context),
         Command::Repair(args) => repair::run(&args, context),
+        #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&args, context),
+        #[cfg(feature = "storm")]
         Command::Storm(args) => storm::run(&args, context),
+        #[cfg(feature = "storm")]
         Command::StormLocks(args) => storm::run_locks(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }

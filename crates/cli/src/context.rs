@@ -20,6 +20,7 @@ pub(crate) struct Context {
     /// Whether to stop.
     pub(crate) stop: Stop,
     folder: Option<PathBuf>,
+    #[cfg(feature = "serve")]
     named: Option<PathBuf>,
     quiet: bool,
 }
@@ -28,8 +29,15 @@ impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let stop = Stop::install()?;
         let output = Output::new(stop.clone(), global.color)?;
-        let (folder, named) = (global.store(), global.named_store());
-        Ok(Self { json: global.json, output, stop, folder, named, quiet: global.quiet })
+        Ok(Self {
+            json: global.json,
+            output,
+            stop,
+            folder: global.store(),
+            #[cfg(feature = "serve")]
+            named: global.named_store(),
+            quiet: global.quiet,
+        })
     }
 
     /// The folder of the store; it may not be there yet.
@@ -43,6 +51,7 @@ impl Context {
     }
 
     /// The folder that a flag or the environment names.
+    #[cfg(feature = "serve")]
     pub(crate) fn named_folder(&self) -> Option<&Path> {
         self.named.as_deref()
     }

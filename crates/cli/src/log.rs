@@ -10,8 +10,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::args::Cli;
-use crate::commands::LogFormat;
 use crate::exit::Failure;
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line each, for people
+    Text,
+    /// An object a line, for programs
+    Json,
+}
 
 /// What tells of events as long as it lives.
 pub(crate) struct Log {

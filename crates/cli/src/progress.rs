@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+#[cfg(feature = "storm")]
 const SECONDS: &str = "{msg} {wide_bar} {pos}/{len} s";
 
 /// How far something is.
@@ -42,6 +43,7 @@ impl Progress {
         bar.set_position(done.min(total));
     }
 
+    #[cfg(feature = "storm")]
     /// So many seconds of so many are over.
     pub(crate) fn seconds(&mut self, over: u64, total: u64) {
         if !self.is_wanted || self.begin.elapsed() < PATIENCE {

@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use support::{Bench, Said, has, wait_until};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 12] = [
     "import",
     "export",
     "ls",
@@ -17,7 +17,6 @@ const COMMANDS: [&str; 13] = [
     "verify",
     "claim",
     "repair",
-    "storm",
     "completions",
 ];
 

@@ -271,3 +271,50 @@ fn a_name_cannot_forge_a_line_of_the_log() {
         "each begins with its time: {errors}"
     );
 }
+
+/// Reads so many records of a stream: their payloads, and the id of the last one. Then it is cut.
+fn follow(gateway: &Gateway, last: Option<&str>, records: usize) -> (Vec<String>, String) {
+    let mut stream = TcpStream::connect(gateway.address).expect("connects");
+    let last = last.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
+    let head = format!(
+        "GET /v1/sessions/a%2Fs/events HTTP/1.1\r\nhost: {}\r\n{last}\r\n",
+        gateway.address
+    );
+    stream.write_all(head.as_bytes()).expect("writes");
+    let (mut payloads, mut id) = (Vec::new(), String::new());
+    for line in BufReader::new(stream).lines() {
+        let line = line.expect("reads");
+        if let Some(new) = line.strip_prefix("id: ") {
+            new.clone_into(&mut id);
+        }
+        if let Some(data) = line.strip_prefix("data: ") {
+            let record: Value = serde_json::from_str(data).expect("an object");
+            payloads.push(record["payload"].as_str().expect("a text").to_owned());
+        }
+        if payloads.len() == records {
+            break;
+        }
+    }
+    (payloads, id)
+}
+
+#[test]
+fn a_stream_goes_on_at_the_next_process_although_the_one_before_was_killed() {
+    let bench = Bench::new();
+    let store = bench.path("store");
+    let (mut seen, mut last, mut written) = (Vec::new(), None, Vec::new());
+    for round in 0..4 {
+        let gateway = Gateway::start(command(&store, &[]));
+        for at in 0..6 {
+            let text = format!("{round}:{at}");
+            assert_eq!(gateway.append("?create=true", &text).0, 200);
+            written.push(text);
+        }
+        // Some of what is there is left for the next one.
+        let (payloads, id) = follow(&gateway, last.as_deref(), if round == 3 { 12 } else { 4 });
+        seen.extend(payloads);
+        last = Some(id);
+        gateway.signal("-KILL");
+    }
+    assert_eq!(seen, written);
+}

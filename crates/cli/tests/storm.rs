@@ -130,6 +130,15 @@ fn a_signal_ends_a_storm_and_its_gateways_and_leaves_nothing() {
 }
 
 #[test]
+fn its_help_shows_examples_and_not_the_command_of_its_own_gateways() {
+    let bench = Bench::new();
+    let help = bench.done(&["storm", "--help"]).out;
+    assert!(help.contains("Examples:\n  ") && help.contains("--json"), "{help}");
+    let all = bench.done(&["--help"]).out;
+    assert!(all.contains("storm") && !all.contains("storm-locks"), "{all}");
+}
+
+#[test]
 fn what_cannot_be_stormed_is_refused() {
     let bench = Bench::new();
     for arguments in [["--agents", "1"], ["--seconds", "0"], ["--compress", "0"]] {

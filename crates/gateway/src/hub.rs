@@ -4,12 +4,14 @@
 //! released, lost to another gateway, or taken back meanwhile. Nothing here is locked for longer than
 //! an opening or a release of that one session takes.
 
+mod counting;
+mod releasing;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use session_journal::{
     AppendOptions, Appended, ErrorKind, LocalHost, NewRecord, Opening, Options, Reader, Session,
     SessionName, Store, Takeover,
@@ -163,48 +165,6 @@ impl Hub {
         self.session(name, ask).await
     }
 
-    /// Deletes a session: takes it as `ask` says, seals it, removes its name.
-    ///
-    /// # Errors
-    /// As opening and deleting answer.
-    pub async fn delete(&self, name: &SessionName, ask: Ask) -> Result<()> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let session = self.session(name, ask).await?;
-            let (_, mut place) = self.place(name).await?;
-            if attempt < ATTEMPTS && !place.as_ref().is_some_and(|held| is_same(held, &session)) {
-                // It was released or taken in between.
-                continue;
-            }
-            let deleted = Self::to_its_end(async move {
-                let deleted = session.clone().delete().await;
-                if deleted.is_ok() || session.sync().await.is_err() {
-                    *place = None;
-                }
-                deleted
-            });
-            let Err(error) = deleted.await? else {
-                tracing::info!(session = name.to_string(), "deleted");
-                return Ok(());
-            };
-            if is_ending(error.kind()) {
-                self.tell_of_end(name, &error);
-            }
-            if !is_worth_asking_again(&error, ask) || attempt == ATTEMPTS {
-                return Err(Problem::from(error).about(name));
-            }
-        }
-    }
-
-    /// Does what was begun although nobody may wait for it any more.
-    async fn to_its_end<T: Send + 'static>(
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T> {
-        let stopped = |_| Problem::new(Refusal::Internal, "it did not come to its end");
-        tokio::spawn(work).await.map_err(stopped)
-    }
-
     /// The place of a session, for whoever opens or releases it.
     async fn place(&self, name: &SessionName) -> Result<(Arc<Slot>, Place)> {
         let slot = self.slot(name)?;
@@ -318,17 +278,6 @@ impl Hub {
         }
     }
 
-    fn count_append(&self, appended: &[Appended], count: usize, bytes: usize, took: Duration) {
-        let metrics = &self.inner.metrics;
-        metrics.append_seconds.observe(took.as_secs_f64());
-        if appended.iter().all(|one| !one.duplicate) {
-            metrics.records.inc_by(count as u64);
-            metrics.record_bytes.inc_by(bytes as u64);
-        } else {
-            metrics.records.inc_by(appended.iter().filter(|one| !one.duplicate).count() as u64);
-        }
-    }
-
     /// Lets a session go that its last error finished; true where it may be asked for again at once.
     async fn give_up(
         &self,
@@ -346,21 +295,6 @@ impl Hub {
             self.tell_of_end(name, error);
         }
         is_worth_asking_again(error, ask)
-    }
-
-    fn tell_of_end(&self, name: &SessionName, error: &session_journal::Error) {
-        let metrics = &self.inner.metrics;
-        match error.kind() {
-            ErrorKind::Closed => {}
-            ErrorKind::Fenced => {
-                metrics.fences.inc();
-                tracing::warn!(session = name.to_string(), error = error.to_string(), "fenced");
-            }
-            kind => {
-                metrics.poisonings.get_or_create(&Kind { kind: kind.code() }).inc();
-                tracing::warn!(session = name.to_string(), error = error.to_string(), "given up");
-            }
-        }
     }
 
     /// Whether it was this one that stood in its place.
@@ -419,78 +353,6 @@ impl Hub {
             done
         });
         job.await.map_err(|_| internal())
-    }
-
-    // ---- releasing -------------------------------------------------------------------------
-
-    /// Releases a session, if this gateway holds it; whether it did.
-    ///
-    /// # Errors
-    /// As [`Session::close`].
-    pub async fn release(&self, name: &SessionName) -> Result<bool> {
-        let Some(slot) = self.slots().get(name).map(Arc::clone) else { return Ok(false) };
-        let mut place = Arc::clone(&slot.session).lock_owned().await;
-        let Some(session) = place.take() else { return Ok(false) };
-        // The place stays locked: whoever wants the session opens it behind the release.
-        let closed = Self::to_its_end(async move {
-            let closed = session.close().await;
-            drop(place);
-            closed
-        });
-        let closed = closed.await?;
-        tracing::info!(session = name.to_string(), "released");
-        match closed {
-            // It was lost before; there is nothing to release.
-            Err(error) if is_ending(error.kind()) => Ok(false),
-            closed => closed.map(|()| true).map_err(|e| Problem::from(e).about(name)),
-        }
-    }
-
-    /// Releases what nobody asked for in this time.
-    pub async fn release_idle(&self, idle: Duration) {
-        let names: Vec<SessionName> = {
-            let mut slots = self.slots();
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_empty());
-            let is_idle = |slot: &Slot| slot.idle() >= idle;
-            slots.iter().filter(|(_, slot)| is_idle(slot)).map(|(name, _)| name.clone()).collect()
-        };
-        self.release_all_of(names).await;
-    }
-
-    /// Releases everything and opens nothing any more.
-    pub async fn close(&self) {
-        let names: Vec<SessionName> = {
-            let slots = self.slots();
-            self.inner.closing.store(true, Ordering::SeqCst);
-            slots.keys().cloned().collect()
-        };
-        self.release_all_of(names).await;
-    }
-
-    async fn release_all_of(&self, names: Vec<SessionName>) {
-        let release = |name: SessionName| async move {
-            if let Err(problem) = self.release(&name).await {
-                tracing::warn!(
-                    session = name.to_string(),
-                    problem = problem.to_string(),
-                    "not released"
-                );
-            }
-        };
-        futures_util::stream::iter(names).for_each_concurrent(RELEASES, release).await;
-    }
-
-    /// Sets the gauges that are read rather than counted.
-    pub fn measure(&self) {
-        let slots: Vec<Arc<Slot>> = self.slots().values().map(Arc::clone).collect();
-        let held = slots.iter().filter_map(|slot| slot.session.try_lock().ok()?.clone());
-        let depths: Vec<usize> = held.map(|session| session.inbox_depth()).collect();
-        let metrics = &self.inner.metrics;
-        let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-        metrics.sessions.set(gauge(depths.len()));
-        metrics.inbox_depth.set(gauge(depths.iter().sum()));
-        metrics.inbox_depth_max.set(gauge(depths.iter().copied().max().unwrap_or(0)));
-        metrics.file_handles.set(gauge(self.inner.store.file_handles()));
     }
 }
 

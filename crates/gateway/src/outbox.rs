@@ -11,6 +11,7 @@ mod sinks;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use session_journal::{AppendOptions, Durability, Reader, SessionName};
 
@@ -28,6 +29,9 @@ pub use sinks::{Kept, Memory, SessionSink, Sink, SinkError, Webhook};
 pub const SESSION: &str = "session";
 /// The sink that announces a result in another session of the store.
 pub const ANNOUNCEMENT: &str = "announce";
+
+/// So many deliveries that were left open are made at a time.
+const AT_A_TIME: usize = 32;
 
 /// Where something goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,11 +329,12 @@ impl Outbox {
     /// taken over since is that one's.
     pub async fn retry(&self) -> usize {
         let waiting: Vec<Place> = locked(&self.waiting).iter().cloned().collect();
-        for (session, key) in waiting {
+        let again = |(session, key): Place| async move {
             if let Err(problem) = self.deliver(&session, &key).await {
                 tracing::info!(%session, key, %problem, "not delivered");
             }
-        }
+        };
+        stream::iter(waiting).for_each_concurrent(AT_A_TIME, again).await;
         locked(&self.waiting).len()
     }
 
@@ -357,21 +362,22 @@ impl Outbox {
             };
             Ok::<_, session_journal::Error>(names.filter(has_open).collect::<Vec<_>>())
         });
-        let (mut delivered, mut left) = (0, 0);
-        for name in open.await?? {
+        let recover = |name: SessionName| async move {
             match self.recover(&name).await {
                 Ok(deliveries) => {
-                    let pending = |one: &Delivery| matches!(one.state, State::Pending { .. });
-                    let still = deliveries.iter().filter(|one| pending(one)).count();
-                    delivered += deliveries.len() - still;
-                    left += still;
+                    let pending = |one: &&Delivery| matches!(one.state, State::Pending { .. });
+                    let left = deliveries.iter().filter(pending).count();
+                    (deliveries.len() - left, left)
                 }
                 Err(problem) => {
                     tracing::info!(session = %name, %problem, "not recovered");
-                    left += 1;
+                    (0, 1)
                 }
             }
-        }
+        };
+        let recovered = stream::iter(open.await??).map(recover).buffer_unordered(AT_A_TIME);
+        let sum = |(a, b), (c, d)| async move { (a + c, b + d) };
+        let (delivered, left) = recovered.fold((0, 0), sum).await;
         Ok((delivered, left))
     }
 }

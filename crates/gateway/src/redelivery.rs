@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use session_journal::SessionName;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -23,26 +24,35 @@ pub(crate) async fn redelivery(state: AppState) -> Infallible {
     never
 }
 
+/// So many sessions are made up for at a time: a sink that is slow does not hold up the others.
+const AT_A_TIME: usize = 32;
+
 async fn on_opening(
     outbox: &Outbox,
-    mut openings: Receiver<SessionName>,
+    openings: Receiver<SessionName>,
     on_start: bool,
 ) -> Infallible {
     if on_start {
         recover_store(outbox).await;
     }
-    loop {
-        match openings.recv().await {
+    let openings = stream::unfold(openings, |mut openings| async {
+        let opening = openings.recv().await;
+        // The hub lives as long as this.
+        (!matches!(opening, Err(RecvError::Closed))).then_some((opening, openings))
+    });
+    let recover = |opening: Result<SessionName, RecvError>| async {
+        match opening {
             Ok(session) => {
                 if let Err(problem) = outbox.recover(&session).await {
                     tracing::info!(%session, %problem, "not recovered");
                 }
             }
-            Err(RecvError::Lagged(_)) => recover_store(outbox).await,
-            // The hub lives as long as this.
-            Err(RecvError::Closed) => return std::future::pending().await,
+            // Some were missed.
+            Err(_) => recover_store(outbox).await,
         }
-    }
+    };
+    openings.for_each_concurrent(AT_A_TIME, recover).await;
+    std::future::pending().await
 }
 
 async fn recover_store(outbox: &Outbox) {

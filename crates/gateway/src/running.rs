@@ -1,5 +1,30 @@
 //! The turns that run now. A turn goes on when whoever asked for it goes away; asked for again under
 //! its key it is joined, not run twice. It ends, is cancelled, or the gateway shuts down.
+//!
+//! ```
+//! use session_journal_gateway::conversation::{Message, Role};
+//! use session_journal_gateway::turn::TurnRequest;
+//! use session_journal_gateway::{Ask, Config, Hub, Metrics};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let config = Config { store: folder.path().join("sessions"), ..Config::default() };
+//! let hub = Hub::open(&config, Metrics::default())?;
+//! let turns = config.build_turns(&hub)?;
+//! let session = "main/chat".parse()?;
+//! hub.create(&session).await?;
+//!
+//! let request = || TurnRequest::new("m1", Message::text_of(Role::User, "hello"));
+//! let answer = turns.run(&session, request(), turns.provider(None)?, Ask::default()).await?;
+//! assert_eq!(answer.text, "hello"); // the provider is `echo`
+//! let again = turns.run(&session, request(), turns.provider(None)?, Ask::default()).await?;
+//! assert!(again.replayed);
+//!
+//! turns.close().await; // first the turns, then the sessions
+//! hub.close().await;
+//! # Ok(()) }
+//! ```
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

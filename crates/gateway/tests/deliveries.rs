@@ -148,6 +148,47 @@ fn flaky(bench: &Bench) -> (Arc<Flaky>, Gateway) {
     (flaky, gateway)
 }
 
+/// A sink is not asked a second time while it is at it.
+#[tokio::test]
+async fn one_delivery_is_made_once_at_a_time() {
+    #[derive(Debug)]
+    struct Gate {
+        came: tokio::sync::watch::Sender<u32>,
+        open: tokio::sync::watch::Sender<bool>,
+    }
+    impl Sink for Gate {
+        fn deliver(&self, _: Outgoing) -> BoxFuture<'_, Result<(), SinkError>> {
+            self.came.send_modify(|came| *came += 1);
+            let mut open = self.open.subscribe();
+            Box::pin(async move {
+                open.wait_for(|open| *open).await.expect("the test lives");
+                Ok(())
+            })
+        }
+    }
+    let (bench, session) = (Bench::new(), name("main/chat"));
+    let (came, open) = (tokio::sync::watch::Sender::new(0), tokio::sync::watch::Sender::new(false));
+    let gate: Arc<dyn Sink> = Arc::new(Gate { came: came.clone(), open: open.clone() });
+    let gateway = bench.gateway_with(vec![("gate".to_owned(), gate)]);
+    gateway.create(&session).await;
+    let both = [(), ()].map(|()| {
+        let (gateway, session) = (gateway.clone(), session.clone());
+        tokio::spawn(
+            async move { send(&gateway, &session, "d1", &saying(to("gate", ""), "x")).await },
+        )
+    });
+    came.subscribe().wait_for(|came| *came > 0).await.expect("the sink lives");
+    // Others get by meanwhile, so the second one has had its time.
+    for number in 0..20 {
+        send(&gateway, &session, &format!("other-{number}"), &saying(to("chat", ""), "x")).await;
+    }
+    open.send_replace(true);
+    for one in both {
+        assert_eq!(one.await.expect("no panic").state, State::Delivered);
+    }
+    assert_eq!(*came.borrow(), 1);
+}
+
 #[tokio::test]
 async fn what_a_sink_does_not_take_waits_and_is_tried_again() {
     let (bench, session) = (Bench::new(), name("main/chat"));

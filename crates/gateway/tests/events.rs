@@ -285,3 +285,30 @@ async fn streams_end_when_the_gateway_stops() {
     assert_eq!(events.next().await, None);
     server.ended().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_comes_while_a_stream_is_opened_is_not_missed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::on(folder.path()).await;
+    let append = async |session: &str, text: &str| {
+        let target = format!("{}/records?create=true&durability=written", path(session));
+        server.client().post(&target, json!({ "payload": text })).await.well();
+    };
+    for round in 0..120_u32 {
+        // A session each, so that each stream starts a follower of its own.
+        let session = format!("a/s{round}");
+        append(&session, "text 0").await;
+        let (client, of) = (server.client(), session.clone());
+        let seen = tokio::spawn(async move {
+            let mut events = client.follow(&of, None).await;
+            payloads(&events.take(2).await)
+        });
+        // Nothing comes behind it that could make up for it. Somewhat later each time.
+        for _ in 0..round % 40 {
+            server.client().get("/healthz").await;
+        }
+        append(&session, "text 1").await;
+        assert_eq!(seen.await.expect("reads"), numbered(0..2), "round {round}");
+    }
+    server.stop().await;
+}

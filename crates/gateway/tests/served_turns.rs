@@ -217,6 +217,44 @@ async fn what_came_in_between_is_told_where_the_caller_wants_to_know() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_stream_says_that_a_draft_does_not_count_any_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stub = Stub::new(vec![in_two_halves(), completion("anew", 100)]).await;
+    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let client = server.client();
+    new_session(&client, "a/s").await;
+    let body = json!({ "key": "m1", "text": "hello", "policy": "rerun" }).to_string();
+    let headers = [("accept", "text/event-stream")];
+    let response = client.send("POST", &turns("a/s"), &headers, Some(body)).await;
+    let mut events = Events::new(response.into_body());
+    assert_eq!(events.next().await.expect("a draft").json()["text"], "Hel");
+    let other = json!({ "kind": "message", "json": { "role": "user", "content": "wait" } });
+    client.post(&format!("{}/records", path("a/s")), other).await.well();
+    stub.bell.notify_one();
+    let (mut draft, mut restarts) = ("Hel".to_owned(), 0);
+    let end = loop {
+        let event = events.next().await.expect("an event");
+        match event.name.as_str() {
+            "draft" => draft.push_str(event.json()["text"].as_str().expect("text")),
+            "restart" => {
+                restarts += 1;
+                draft.clear();
+            }
+            _ => break event,
+        }
+    };
+    assert_eq!((end.name.as_str(), &end.json()["reruns"]), ("answer", &1.into()));
+    assert_eq!((draft.as_str(), restarts), ("anew", 1));
+    assert!(
+        stub.requests()[1]
+            .contains(r#"{"role":"user","content":"wait"},{"role":"user","content":"hello"}"#),
+        "{}",
+        stub.requests()[1]
+    );
+    server.stop().await;
+}
+
 /// B12: whoever was fenced in the middle says so, and the owner finishes the turn.
 #[tokio::test]
 async fn a_turn_is_finished_by_the_gateway_that_took_the_session() {
@@ -419,12 +457,14 @@ async fn nobody_has_the_gateway_write_where_the_token_does_not_reach() {
     );
     // Nor by an intent of one's own making, or by something that looks like one.
     let intent = json!({ "sink": "session", "to": "b/s", "what": { "message": { "role": "user", "content": "x" } } });
-    let forged = |kind: &str| json!({ "json": intent, "kind": kind, "key": "delivery/intent/f1" });
+    let forged =
+        |kind: &str| json!({ "json": intent, "kind": kind, "key": "delivery/intent/f1/answer/0" });
     assert_eq!(post("records", forged("delivery.intent")).await, "invalid");
     ann.post(&format!("{}/records", path("a/s")), forged("message")).await.well();
     let retried = ann.post(&format!("{}/retry", deliveries("a/s")), json!({})).await.well();
     assert_eq!(retried["deliveries"], json!([]));
-    assert_eq!(kinds(&ann, "a/s").await, ["message"]);
+    turn(&ann, "a/s", "f1", "x").await;
+    assert_eq!(kinds(&ann, "a/s").await, ["message"; 3]);
     assert!(kinds(&bob, "b/s").await.is_empty());
     // What the token reaches it may use.
     let own = json!({ "child": "a/c", "key": "c1", "task": "x", "wait": true });

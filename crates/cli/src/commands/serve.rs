@@ -10,6 +10,7 @@ use session_journal_gateway::{Config, Gateway, ServeError};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::log::LogFormat;
 
 /// The environment variable that names the file.
 const CONFIG_VARIABLE: &str = "SESSION_JOURNAL_GATEWAY_CONFIG";
@@ -45,15 +46,6 @@ pub(crate) struct Args {
     /// Any other setting, by its name in the file
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
-}
-
-/// How events are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum LogFormat {
-    /// A line each, for people
-    Text,
-    /// An object a line, for programs
-    Json,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

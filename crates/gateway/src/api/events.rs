@@ -100,16 +100,17 @@ async fn follow(
     })?;
     // Subscribed before it is read: nothing comes in between.
     let subscription = state.feeds.subscribe(&name).await?;
-    let (place, ready) = read_on(&state, &name, place).await?;
+    let begun = read_on(&state, &name, place, None).await?;
     let keep_alive = Duration::from_millis(state.config.limits.keep_alive_ms);
     let stream = Following {
         _open: Open::new(&state.metrics.streams),
         state,
         name,
         subscription,
-        place,
-        caught_up: ready.len() < READ_RECORDS && bytes_of(&ready) < READ_BYTES,
-        ready,
+        place: begun.place,
+        ready: begun.ready,
+        reader: begun.reader,
+        caught_up: begun.caught_up,
         ended: false,
         _permit: permit,
     };
@@ -138,16 +139,6 @@ impl Place {
     }
 }
 
-/// One event, with its size.
-struct Ready {
-    event: Event,
-    bytes: usize,
-}
-
-fn bytes_of(ready: &VecDeque<Ready>) -> usize {
-    ready.iter().map(|one| one.bytes).sum()
-}
-
 /// A client that follows a session.
 struct Following {
     state: AppState,
@@ -155,7 +146,9 @@ struct Following {
     subscription: Subscription,
     place: Place,
     /// What was read and not sent yet.
-    ready: VecDeque<Ready>,
+    ready: VecDeque<Event>,
+    /// Kept until it has caught up: opening a file costs reading what came since its last checkpoint.
+    reader: Option<Reader>,
     /// Nothing was left in the file when it was read last.
     caught_up: bool,
     ended: bool,
@@ -176,8 +169,8 @@ impl Following {
 
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Some(ready.event);
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
             }
             if self.ended {
                 return None;
@@ -221,10 +214,9 @@ impl Following {
         if self.state.is_stopping() {
             return Err(Problem::new(Refusal::ShuttingDown, "the gateway is shutting down"));
         }
-        let (place, ready) = read_on(&self.state, &self.name, self.place).await?;
-        self.place = place;
-        self.caught_up = ready.len() < READ_RECORDS && bytes_of(&ready) < READ_BYTES;
-        self.ready = ready;
+        let read = read_on(&self.state, &self.name, self.place, self.reader.take()).await?;
+        (self.place, self.ready) = (read.place, read.ready);
+        (self.reader, self.caught_up) = (read.reader, read.caught_up);
         Ok(())
     }
 
@@ -238,16 +230,33 @@ fn record_event(mark: &Mark, text: &str) -> Event {
     Event::default().id(json::mark(mark)).event("record").data(text)
 }
 
+/// What reading on in the file gave.
+struct Read {
+    place: Place,
+    ready: VecDeque<Event>,
+    /// To read on with, where there is more.
+    reader: Option<Reader>,
+    caught_up: bool,
+}
+
 async fn read_on(
     state: &AppState,
     name: &SessionName,
     place: Place,
-) -> Result<(Place, VecDeque<Ready>)> {
-    state.hub.read(name, move |reader| read_some(&reader, place)).await
+    reader: Option<Reader>,
+) -> Result<Read> {
+    let Some(mut reader) = reader else {
+        return state.hub.read(name, move |reader| read_some(reader, place)).await;
+    };
+    let read = state.hub.file_job(move |_| {
+        reader.refresh()?;
+        read_some(reader, place)
+    });
+    read.await?.map_err(|problem| problem.about(name))
 }
 
 /// The next records in the file.
-fn read_some(reader: &Reader, mut place: Place) -> Result<(Place, VecDeque<Ready>)> {
+fn read_some(reader: Reader, mut place: Place) -> Result<Read> {
     let records = match &place.mark {
         Some(mark) => reader.records_after(mark)?,
         None => reader.records_from(place.next)?,
@@ -259,10 +268,10 @@ fn read_some(reader: &Reader, mut place: Place) -> Result<(Place, VecDeque<Ready
                 let mark = record.mark(reader.id());
                 place.step(mark);
                 let text = json::record(&record, reader.id()).to_string();
-                ready.push_back(Ready { event: record_event(&mark, &text), bytes: text.len() });
+                ready.push_back(record_event(&mark, &text));
                 bytes += text.len();
                 if ready.len() >= READ_RECORDS || bytes >= READ_BYTES {
-                    break;
+                    return Ok(Read { place, ready, reader: Some(reader), caught_up: false });
                 }
             }
             // What the end of the file lost is told where the next record measures it.
@@ -271,12 +280,11 @@ fn read_some(reader: &Reader, mut place: Place) -> Result<(Place, VecDeque<Ready
                 let last = gap.first.get() + gap.records.saturating_sub(1);
                 if last > place.told {
                     place.told = last;
-                    let text = json::gap(&gap).to_string();
-                    let event = Event::default().event("gap").data(&text);
-                    ready.push_back(Ready { event, bytes: text.len() });
+                    let gap = json::gap(&gap).to_string();
+                    ready.push_back(Event::default().event("gap").data(gap));
                 }
             }
         }
     }
-    Ok((place, ready))
+    Ok(Read { place, ready, reader: None, caught_up: true })
 }

@@ -1,10 +1,15 @@
 //! The client's side of server-sent events.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
+use tokio::time::timeout;
+
+/// A stream on which nothing comes for so long would hang the test.
+const HANGS: Duration = Duration::from_mins(1);
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +55,8 @@ impl Events {
                 }
                 return Some(event);
             }
-            let frame = self.body.frame().await?.ok()?;
+            let frame = timeout(HANGS, self.body.frame()).await.expect("an event, or the end");
+            let frame = frame?.ok()?;
             if let Some(data) = frame.data_ref() {
                 self.buffer.push_str(std::str::from_utf8(data).expect("text"));
                 self.parse();
