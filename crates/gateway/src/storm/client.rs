@@ -15,11 +15,17 @@ use super::locks::WAIT;
 use super::peers::Peers;
 use super::{Scheme, StormError};
 
-/// A gateway that says nothing for so long is not waited for.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// Pause between two looks whether a gateway that thinks, or waits for a lock, is alive.
-const LOOK: Duration = Duration::from_millis(500);
-const LOOK_SOON: Duration = Duration::from_millis(50);
+/// A gateway that does not even say that it is alive for so long is left, the first time. It may only be
+/// slow, and then it has more to do for every client that comes and takes: so each attempt is given
+/// twice the time of the one before.
+const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE_MAX: Duration = Duration::from_secs(3);
+/// After this time without an answer it is looked whether it is alive; again and again.
+const LOOK: Duration = Duration::from_millis(50);
+/// The same where a model is asked, which takes its time.
+const LOOK_SLOWLY: Duration = Duration::from_millis(500);
+/// One that is alive and stores nothing for so long is left as well.
+const STORED: Duration = Duration::from_secs(2);
 /// Pauses between attempts grow to this.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
@@ -92,8 +98,8 @@ impl Client {
         })?;
         // Whoever asked for a session with a lock waited as long as its gateway did.
         let patience = match scheme {
-            Scheme::Journal => PATIENCE,
-            Scheme::Locks => WAIT / compress + LOOK,
+            Scheme::Journal => STORED,
+            Scheme::Locks => STORED + WAIT / compress,
         };
         let (homes, over) = (Mutex::default(), AtomicBool::new(false));
         let inner = Inner { http, peers, clerk, scheme, patience, homes, over };
@@ -137,7 +143,7 @@ impl Client {
         loop {
             attempts += 1;
             let gateway = self.home(ask.session);
-            let heard = self.once(gateway, ask, attempts > 1).await;
+            let heard = self.once(gateway, ask, attempts).await;
             let last = match heard {
                 Heard::Done(body) => {
                     return Ok(Reply { body, attempts, took: begun.elapsed() });
@@ -181,7 +187,7 @@ impl Client {
     pub(super) async fn grab(&self, gateway: usize, session: &str) {
         if self.inner.scheme == Scheme::Journal {
             let ask = Ask { session, path: "claim", query: "", body: &Value::Null, thinks: false };
-            self.once(gateway, ask, true).await;
+            self.once(gateway, ask, 2).await;
         }
         self.move_to(session, gateway);
     }
@@ -189,7 +195,7 @@ impl Client {
     /// One attempt, and nothing more: a sign of life that does not come is the next one's matter.
     pub(super) async fn try_once(&self, ask: Ask<'_>) -> Option<Value> {
         let gateway = self.home(ask.session);
-        match self.once(gateway, ask, false).await {
+        match self.once(gateway, ask, 1).await {
             Heard::Done(body) => Some(body),
             Heard::Nothing => {
                 self.leave(ask.session, gateway);
@@ -202,9 +208,10 @@ impl Client {
         }
     }
 
-    async fn once(&self, gateway: usize, ask: Ask<'_>, takes: bool) -> Heard {
+    /// One attempt. From the second one on it takes the session.
+    async fn once(&self, gateway: usize, ask: Ask<'_>, attempt: u32) -> Heard {
         let Some(url) = self.inner.peers.url(gateway) else { return self.noted(Heard::Nothing) };
-        let takeover = if takes { "always" } else { "if-gone" };
+        let takeover = if attempt > 1 { "always" } else { "if-gone" };
         let target = format!(
             "{url}/v1/sessions/{}/{}?takeover={takeover}{}",
             ask.session.replace('/', "%2F"),
@@ -227,20 +234,18 @@ impl Client {
         };
         let heard = tokio::select! {
             heard = heard => heard,
-            () = self.runs_out(&url, ask.thinks) => None,
+            () = self.runs_out(&url, ask.thinks, attempt) => None,
         };
         self.noted(heard.unwrap_or(Heard::Nothing))
     }
 
     /// Ends when a gateway is not worth waiting for any more.
-    async fn runs_out(&self, url: &str, thinks: bool) {
-        if !thinks && self.inner.scheme == Scheme::Journal {
-            return sleep(PATIENCE).await;
-        }
-        let (begun, pause) = (Instant::now(), if thinks { LOOK } else { LOOK_SOON });
+    async fn runs_out(&self, url: &str, thinks: bool, attempt: u32) {
+        let alive = (PATIENCE * (1 << (attempt - 1).min(8))).min(PATIENCE_MAX);
+        let (begun, pause) = (Instant::now(), if thinks { LOOK_SLOWLY } else { LOOK });
         while thinks || begun.elapsed() < self.inner.patience {
             sleep(pause).await;
-            let look = self.inner.http.get(format!("{url}/healthz")).timeout(PATIENCE).send();
+            let look = self.inner.http.get(format!("{url}/healthz")).timeout(alive).send();
             if look.await.is_err() {
                 return;
             }
@@ -265,7 +270,7 @@ impl Client {
         let Some(url) = self.inner.peers.url(self.home(session)) else { return };
         let session = session.replace('/', "%2F");
         let request = self.inner.http.delete(format!("{url}/v1/sessions/{session}/turns/{key}"));
-        let request = request.bearer_auth(&self.inner.peers.token).timeout(LOOK);
+        let request = request.bearer_auth(&self.inner.peers.token).timeout(LOOK_SLOWLY);
         // The turn itself is answered with what came of it.
         let _ = request.send().await;
     }
