@@ -1,7 +1,7 @@
 //! The arguments that every command shares.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use session_journal::Takeover;
@@ -20,9 +20,9 @@ const STORE_HELP: &str =
     name = "sjournal",
     version,
     disable_help_subcommand = true,
-    after_help = "A session is named agent/id or id; any unambiguous prefix will do, and so will the \
-        key that its program's registry has for it (agent:main:main), the id that its source states, or the \
-        path of a journal file.\n\n\
+    after_help = "A session is named agent/id or id, by the path of its journal, by the key that its program's \
+        registry has for it (agent:main:main), or by the id that its source states. Where it is none of \
+        these, an unambiguous beginning of its name will do.\n\n\
         Exit codes: 0 done; 1 done, with findings; 2 wrong usage; 3 not the owner, or not what was \
         expected; 4 no such session or path; 5 storage refused; 6 newer format.\n\n\
         Examples:\n  \
@@ -70,14 +70,19 @@ pub(crate) enum When {
 }
 
 impl Global {
+    /// The folder of the store, where it was named on the command line.
+    pub(crate) fn named_store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
     /// The folder that a flag or the environment names.
-    pub(crate) fn named_store(&self) -> Option<PathBuf> {
+    pub(crate) fn chosen_store(&self) -> Option<PathBuf> {
         self.store.clone().or_else(|| folder_in(STORE_VARIABLE))
     }
 
     /// The folder of the store; `None` where nothing says where it is.
     pub(crate) fn store(&self) -> Option<PathBuf> {
-        self.named_store().or_else(|| Some(data_folder()?.join("session-journal")))
+        self.chosen_store().or_else(|| Some(data_folder()?.join("session-journal")))
     }
 }
 

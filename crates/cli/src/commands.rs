@@ -4,6 +4,7 @@ mod append;
 mod cat;
 mod claim;
 mod completions;
+mod delete;
 mod doctor;
 mod export;
 mod history;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Claim(claim::Args),
     Repair(repair::Args),
+    Delete(delete::Args),
     #[cfg(feature = "serve")]
     Serve(serve::Args),
     #[cfg(feature = "storm")]
@@ -84,6 +86,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         Command::Verify(args) => verify::run(&args, context),
         Command::Claim(args) => claim::run(&args, context),
         Command::Repair(args) => repair::run(&args, context),
+        Command::Delete(args) => delete::run(&args, context),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&args, context),
         #[cfg(feature = "storm")]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use session_journal::{Store, StoreOptions};
-use session_journal_import::Catalogue;
+use session_journal_import::{Catalogue, shell_path};
 
 use crate::args::Global;
 use crate::exit::{Failure, note};
@@ -20,8 +20,10 @@ pub(crate) struct Context {
     /// Whether to stop.
     pub(crate) stop: Stop,
     folder: Option<PathBuf>,
+    /// The store, where it was named on the command line.
+    named_store: Option<PathBuf>,
     #[cfg(feature = "serve")]
-    named: Option<PathBuf>,
+    chosen_store: Option<PathBuf>,
     quiet: bool,
 }
 
@@ -34,8 +36,9 @@ impl Context {
             output,
             stop,
             folder: global.store(),
+            named_store: global.named_store().map(Path::to_owned),
             #[cfg(feature = "serve")]
-            named: global.named_store(),
+            chosen_store: global.chosen_store(),
             quiet: global.quiet,
         })
     }
@@ -52,8 +55,8 @@ impl Context {
 
     /// The folder that a flag or the environment names.
     #[cfg(feature = "serve")]
-    pub(crate) fn named_folder(&self) -> Option<&Path> {
-        self.named.as_deref()
+    pub(crate) fn chosen_folder(&self) -> Option<&Path> {
+        self.chosen_store.as_deref()
     }
 
     /// Whether anything says where the store is. What names a file needs none.
@@ -80,6 +83,14 @@ impl Context {
         Ok(Catalogue::read(journals))
     }
 
+    /// What to do next. A command is one for the store that this one was given.
+    pub(crate) fn next(&self, next: &str) -> String {
+        match (next.strip_prefix("sjournal "), &self.named_store) {
+            (Some(rest), Some(store)) => format!("sjournal --store {} {rest}", shell_path(store)),
+            _ => next.to_owned(),
+        }
+    }
+
     /// Something worth knowing, on standard error.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
@@ -90,5 +101,11 @@ impl Context {
     /// A progress bar, shown on a terminal when it takes long.
     pub(crate) fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, self.quiet)
+    }
+
+    /// The same for what fills standard output: none where that is a terminal, and shows how far it
+    /// is by itself.
+    pub(crate) fn progress_of_output(&self, what: &'static str) -> Progress {
+        Progress::new(what, self.quiet || self.output.is_terminal())
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn attributes(attributes: Option<&Attributes>) -> Value {
     json!({
         "role": known.role.as_str(),
         "source": known.source,
+        "source_bytes": known.source_bytes,
         "header_id": known.header_id,
         "session_key": known.session_key,
         "title": known.title,

@@ -2,12 +2,14 @@
 //! fuzzer alone: its interface is the command line.
 
 mod args;
+mod ask;
 mod commands;
 mod context;
 mod exit;
 mod input;
 mod json;
 mod log;
+mod memory;
 mod output;
 mod progress;
 mod stop;
@@ -29,6 +31,7 @@ use crate::log::Log;
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
+    memory::return_large_blocks();
     let cli = Cli::parse();
     // To the end: what is left to be exported goes out there.
     let _log = match Log::start(&cli) {

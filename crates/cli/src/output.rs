@@ -24,6 +24,7 @@ pub(crate) struct Output {
     is_file: bool,
     buffer: Vec<u8>,
     stop: Stop,
+    is_terminal: bool,
     colour: bool,
 }
 
@@ -57,15 +58,21 @@ pub(crate) fn is_stopped(error: &io::Error) -> bool {
 impl Output {
     pub(crate) fn new(stop: Stop, colour: When) -> io::Result<Self> {
         let out = io::stdout();
+        let is_terminal = out.is_terminal();
         let colour = match colour {
             When::Always => true,
             When::Never => false,
-            When::Auto => out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            When::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none(),
         };
         let out: OwnedFd = out.as_fd().try_clone_to_owned()?;
         let out = File::from(out);
         let is_file = out.metadata().is_ok_and(|metadata| metadata.is_file());
-        Ok(Self { out, is_file, buffer: Vec::new(), stop, colour })
+        Ok(Self { out, is_file, buffer: Vec::new(), stop, is_terminal, colour })
+    }
+
+    /// Whether somebody reads it as it comes.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// A line of text.

@@ -3,27 +3,39 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What takes less time needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-#[cfg(feature = "storm")]
-const SECONDS: &str = "{msg} {wide_bar} {pos}/{len} s";
 
 /// How far something is.
 pub(crate) struct Progress {
     what: &'static str,
     begin: Instant,
-    is_wanted: bool,
+    is_shown: bool,
+    /// It is there from the beginning, for its rate is that of the whole time, and seen later.
     bar: Option<ProgressBar>,
 }
+
+/// The way past a bar to the terminal that it is on.
+#[derive(Clone)]
+pub(crate) struct Aside(Option<ProgressBar>);
 
 impl Progress {
     pub(crate) fn new(what: &'static str, quiet: bool) -> Self {
         let is_wanted = !quiet && io::stderr().is_terminal();
-        Self { what, begin: Instant::now(), is_wanted, bar: None }
+        let bar = is_wanted.then(|| bar(what));
+        Self { what, begin: Instant::now(), is_shown: false, bar }
+    }
+
+    /// Counts seconds, where others count bytes.
+    #[cfg(feature = "storm")]
+    pub(crate) fn in_seconds(self) -> Self {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} s");
+        if let (Some(bar), Ok(style)) = (&self.bar, style) {
+            bar.set_style(style);
+        }
+        self
     }
 
     /// So many files of so many are done.
@@ -35,23 +47,29 @@ impl Progress {
 
     /// So many bytes of so many are done.
     pub(crate) fn at(&mut self, done: u64, total: u64) {
-        if !self.is_wanted || self.begin.elapsed() < PATIENCE {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| bar(self.what, BYTES));
+        let Some(bar) = &self.bar else { return };
         bar.set_length(total);
         bar.set_position(done.min(total));
+        if !self.is_shown && self.begin.elapsed() >= PATIENCE {
+            self.is_shown = true;
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.tick();
+        }
     }
 
-    #[cfg(feature = "storm")]
-    /// So many seconds of so many are over.
-    pub(crate) fn seconds(&mut self, over: u64, total: u64) {
-        if !self.is_wanted || self.begin.elapsed() < PATIENCE {
-            return;
+    /// For what is said while it is shown.
+    pub(crate) fn aside(&self) -> Aside {
+        Aside(self.bar.clone())
+    }
+}
+
+impl Aside {
+    /// Takes the bar away while something else is written: a line behind it would be glued to it.
+    pub(crate) fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
-        let bar = self.bar.get_or_insert_with(|| bar(self.what, SECONDS));
-        bar.set_length(total);
-        bar.set_position(over.min(total));
     }
 }
 
@@ -63,9 +81,10 @@ impl Drop for Progress {
     }
 }
 
-fn bar(what: &'static str, template: &str) -> ProgressBar {
+fn bar(what: &'static str) -> ProgressBar {
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
     let style = ProgressStyle::with_template(template);
-    ProgressBar::new(0)
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         .with_message(what)
 }

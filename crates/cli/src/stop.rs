@@ -54,6 +54,10 @@ impl Stop {
     /// For work that only reads: a signal ends the program there and then.
     pub(crate) fn at_once<T>(&self, read: impl FnOnce() -> T) -> T {
         self.0.at_once.store(true, Ordering::SeqCst);
+        // It may have come before, and nobody else would look.
+        if self.is_requested() {
+            process::exit(1);
+        }
         let read = read();
         self.0.at_once.store(false, Ordering::SeqCst);
         read

@@ -9,10 +9,26 @@ use session_journal::{EXTENSION, ErrorKind, SessionName, Store};
 use crate::context::Context;
 use crate::exit::Failure;
 
-/// The file of the session that this text means. The full name of a session comes first, then a
-/// path, then the key that its program's registry has for it, then the beginning of a name, then the
-/// id that its source states.
+/// The file of the session that this text means. What it is exactly comes first: the name of a
+/// session, a path, the key that a program's registry has for a session, the id that a source states.
+/// Then the beginning of a name.
 pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
+    find_as(context, text, Meant::OrBeginning)
+}
+
+/// The same, for what cannot be taken back: the beginning of a name is not enough.
+pub(crate) fn find_exactly(context: &Context, text: &str) -> Result<PathBuf, Failure> {
+    find_as(context, text, Meant::Exactly)
+}
+
+/// How a session is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meant {
+    Exactly,
+    OrBeginning,
+}
+
+fn find_as(context: &Context, text: &str, meant: Meant) -> Result<PathBuf, Failure> {
     let store = store(context, text)?;
     if let Some(path) = store.as_ref().and_then(|store| exactly(store, text)) {
         return journal_file(&path);
@@ -21,24 +37,41 @@ pub(crate) fn find(context: &Context, text: &str) -> Result<PathBuf, Failure> {
     if looks_like_path(path) && path.symlink_metadata().is_ok() {
         return journal_file(path);
     }
-    // Keys have colons, and names seldom: all attributes are read for a look-up by key.
-    if store.is_some()
-        && text.contains(':')
-        && let Some(path) = by_key(context, text)?
-    {
-        return journal_file(&path);
-    }
-    match store.map(|store| Ok((store.resolve(text)?, store))) {
-        Some(Ok((name, store))) => journal_file(&store.path_of(&name)),
-        Some(Err(error)) => match by_key_or_id(context, text)? {
-            Some(path) => journal_file(&path),
-            None if error_is_final(&error) => Err(Failure::Engine(error)),
-            None if path.symlink_metadata().is_ok() => journal_file(path),
-            None => Err(none(context, text)?),
+    let refused = match &store {
+        None => None,
+        Some(store) => match in_store(context, store, text, meant) {
+            Ok(path) => return journal_file(&path),
+            Err(failure) => Some(failure),
         },
+    };
+    match refused {
+        Some(failure) if failure.kind() != Some(ErrorKind::NotFound) => Err(failure),
         _ if path.symlink_metadata().is_ok() => journal_file(path),
         _ => Err(none(context, text)?),
     }
+}
+
+/// The journal of a session that is not named in full.
+fn in_store(
+    context: &Context,
+    store: &Store,
+    text: &str,
+    meant: Meant,
+) -> Result<PathBuf, Failure> {
+    if let Some(name) = store.named(text)? {
+        return Ok(store.path_of(&name));
+    }
+    // The attributes of all sessions are read for it.
+    if let Some(entry) = context.catalogue()?.find(text) {
+        return Ok(entry.path.clone());
+    }
+    let name = store.resolve(text)?;
+    if meant == Meant::Exactly && name.id() != text && name.to_string() != text {
+        let (what, advice) = (format!("begins like {name}, and is no name"), "name it in full");
+        let message = format!("{text:?} {what}; {advice}");
+        return Err(Failure::usage(message));
+    }
+    Ok(store.path_of(&name))
 }
 
 /// The file and name of a session to be created, if there is none of this very name yet.
@@ -68,13 +101,6 @@ pub(crate) fn find_or_name(context: &Context, text: &str) -> Result<New, Failure
 /// The session that has this key in its program's registry.
 fn by_key(context: &Context, key: &str) -> Result<Option<PathBuf>, Failure> {
     Ok(context.catalogue()?.by_key(key).map(|entry| entry.path.clone()))
-}
-
-/// The session that has this key in its program's registry, else the one whose source states this id.
-fn by_key_or_id(context: &Context, text: &str) -> Result<Option<PathBuf>, Failure> {
-    let catalogue = context.catalogue()?;
-    let found = catalogue.by_key(text).or_else(|| catalogue.by_id(text));
-    Ok(found.map(|entry| entry.path.clone()))
 }
 
 /// A session that is there, or is to be created.
@@ -141,10 +167,6 @@ fn kind(file_type: FileType) -> &'static str {
         socket if socket.is_socket() => "a socket",
         _ => "a device",
     }
-}
-
-fn error_is_final(error: &session_journal::Error) -> bool {
-    error.kind() != ErrorKind::NotFound
 }
 
 /// The failure to find anything.

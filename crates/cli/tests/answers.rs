@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use support::{Bench, Said, has, wait_until};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "import",
     "export",
     "ls",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 12] = [
     "verify",
     "claim",
     "repair",
+    "delete",
     "completions",
 ];
 

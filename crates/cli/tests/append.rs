@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 
-use support::{Bench, Said, wait_until};
+use serde_json::Value;
+
+use support::{Bench, Said, fixtures, wait_until};
 
 #[test]
 fn a_key_is_stored_once() {
@@ -20,6 +23,46 @@ fn a_key_is_stored_once() {
     let records = bench.done(&["--json", "cat", "s"]).json();
     assert_eq!(records.len(), 2);
     assert_eq!(records[1]["key"], "b");
+}
+
+/// Whoever appends a session's lines once more, as a program does that is not sure, doubles none.
+#[test]
+fn the_lines_of_an_imported_session_are_not_stored_again() {
+    for source in [
+        "sessions/pi-0.73.1/branched-tree.jsonl",
+        "sessions/pi-0.73.1/agent-tools.jsonl",
+        "sessions/openclaw-2026.7.1/side-branch.jsonl",
+        "sessions/openclaw-2026.5.26/agents/main/sessions/dc2e48f8-5da7-40af-9f33-51174b529c65.jsonl",
+    ] {
+        let bench = Bench::new();
+        let path = fixtures(source);
+        let said = bench.done(&["--json", "import", path.to_str().expect("text")]).json();
+        let session = said[0]["session"].as_str().expect("a session");
+        let cat = || bench.done(&["--json", "cat", session]).json();
+        let before = cat();
+        let text = fs::read_to_string(&path).expect("reads");
+        // The id in the header is the session's, and no entry's.
+        let (header, entries) = text.split_once('\n').expect("has lines");
+        assert!(header.contains("\"type\":\"session\""), "{source}");
+        let new = "{\"type\":\"message\",\"id\":\"new\"}\n";
+        let args = ["--json", "append", session, "--key-field", "id"];
+        let mut answers = bench.feed(&args, format!("{entries}{new}")).json();
+        let stored = answers.pop().expect("an answer");
+        assert_eq!(answers.len(), entries.lines().count(), "{source}");
+        for (answer, line) in answers.iter().zip(entries.lines()) {
+            let entry: Value = serde_json::from_str(line).expect("JSON");
+            let imported = before.iter().find(|record| record["key"] == entry["id"]);
+            let imported = imported.unwrap_or_else(|| panic!("{source}: {line}"));
+            assert_eq!(answer["duplicate"], true, "{source}: {line}");
+            assert_eq!(answer["seq"], imported["seq"], "{source}: {line}");
+            assert_eq!(imported["kind"], entry["type"], "{source}: {line}");
+            assert_eq!(imported["parent"], entry["parentId"], "{source}: {line}");
+        }
+        assert_eq!(stored.get("duplicate"), None, "{source}: {stored}");
+        let after = cat();
+        assert_eq!(after[..before.len()], before, "{source}");
+        assert_eq!((after.len(), &after[before.len()]["key"]), (before.len() + 1, &"new".into()));
+    }
 }
 
 #[test]

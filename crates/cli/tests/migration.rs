@@ -123,6 +123,41 @@ fn a_session_is_found_by_the_id_in_its_header() {
     bench.run(&["info", &id[1..]]).fails(4, "not-found");
 }
 
+/// The beginning of a name won over the id that another session states.
+#[test]
+fn what_is_meant_exactly_wins_over_the_beginning_of_a_name() {
+    let bench = Bench::new();
+    let header = |id: &str| format!("{{\"type\":\"session\",\"version\":3,\"id\":\"{id}\"}}\n");
+    let folder = "agents/main/sessions";
+    let registry = r#"{"whole":{"sessionId":"by-key","sessionFile":"by-key.jsonl"},
+        "exact":{"sessionId":"by-key-2","sessionFile":"by-key-2.jsonl"}}"#;
+    bench.write(&format!("{folder}/sessions.json"), registry);
+    for (file, id) in [
+        ("by-key", "other"),
+        ("by-key-2", "another"),
+        ("by-id", "abc"),
+        ("abc-and-more", "abc-too"),
+        ("whole-and-more", "x"),
+        ("by-id-2", "whole"),
+        ("exact", "y"),
+        ("by-id-3", "exact"),
+    ] {
+        bench.write(&format!("{folder}/{file}.jsonl"), header(id));
+    }
+    bench.done(&["import", "agents"]);
+    let found = |text: &str| {
+        let session = bench.done(&["--json", "info", text]).object()["session"].clone();
+        session.as_str().expect("text").strip_prefix("main/").expect("its agent").to_owned()
+    };
+    assert_eq!(found("abc"), "by-id", "an id before the beginning of a name");
+    assert_eq!(found("abc-"), "abc-and-more", "nothing else begins so");
+    assert_eq!(found("abc-too"), "abc-and-more");
+    assert_eq!(found("whole"), "by-key", "a key before an id and the beginning of a name");
+    assert_eq!(found("exact"), "exact", "a name before a key and an id");
+    assert_eq!(found("main/abc"), "abc-and-more");
+    bench.run(&["info", "by-"]).fails(2, "invalid");
+}
+
 #[test]
 fn history_walks_from_fork_to_parent() {
     let bench = Bench::new();
@@ -208,12 +243,23 @@ fn a_journal_whose_import_was_cut_short_is_kept_until_it_is_whole() {
     let [line, total] = &said.json()[..] else { panic!("{said:?}") };
     assert_eq!((said.code, &line["outcome"], &total["kept"]), (Some(1), &"kept".into(), &1.into()));
     assert_eq!(line["reason"], "its import was cut short");
-    assert_eq!(line["next"], "sjournal import its source once more, then run this again");
+    assert_eq!(line["next"], "import its source once more, then run this again");
     assert!(bench.journal("cut").exists());
+    // Nothing tells where it is from, so it is listed whatever is named.
+    bench.write("other/a.jsonl", "{}\n");
+    bench.write("in/b.jsonl", "{}\n");
+    bench.done(&["import", "other", "in/b.jsonl"]);
+    let said = bench.run(&["--json", "import", "--rollback", "in/b.jsonl"]);
+    let all = said.json();
+    let outcomes: Vec<_> = all.iter().map(|one| (&one["session"], &one["outcome"])).collect();
+    let expected = [("b", "removed"), ("cut", "kept")].map(|(s, o)| (s.into(), o.into()));
+    assert_eq!(outcomes[..2], expected.each_ref().map(|(s, o): &(Value, Value)| (s, o)));
+    assert_eq!((all.len(), said.code), (3, Some(1)), "{said:?}");
+    assert!(bench.journal("a").exists(), "it is from elsewhere");
     bench.done(&["import", "in"]);
     assert_eq!(bench.done(&["export", "cut"]).out, source);
     let said = bench.done(&["--json", "import", "--rollback"]);
-    assert_eq!((&summary(&said)["removed"], &summary(&said)["kept"]), (&1.into(), &0.into()));
+    assert_eq!((&summary(&said)["removed"], &summary(&said)["kept"]), (&3.into(), &0.into()));
     assert!(!bench.journal("cut").exists() && bench.journal("own").exists());
 }
 

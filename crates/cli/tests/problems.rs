@@ -9,7 +9,7 @@ use std::process::Command;
 use support::{Bench, Said};
 
 /// Commands that take one session.
-const READING: [&[&str]; 9] = [
+const READING: [&[&str]; 10] = [
     &["cat"],
     &["tail"],
     &["export"],
@@ -19,6 +19,7 @@ const READING: [&[&str]; 9] = [
     &["claim"],
     &["repair"],
     &["append"],
+    &["delete", "--yes"],
 ];
 
 fn each(bench: &Bench, target: &str, mut check: impl FnMut(&Said)) {

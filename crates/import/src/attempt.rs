@@ -3,8 +3,12 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use session_journal::{ErrorKind, Generation, Journal, LocalHost, Sequence, SessionName, info};
+use session_journal::storage::Staging;
+use session_journal::{
+    ErrorKind, Generation, Journal, LocalHost, Options, Sequence, SessionName, info,
+};
 
 use crate::attributes::Attributes;
 use crate::batch::foreign;
@@ -14,13 +18,14 @@ use crate::fingerprint::Fingerprint;
 use crate::format::Format;
 use crate::import::Import;
 use crate::lineage::{Lineage, Relation};
-use crate::naming::numbered;
+use crate::naming::{number, numbered};
 use crate::original::Original;
 use crate::receipt::Receipt;
 use crate::report::{Outcome, SourceReport};
 use crate::role::Shape;
+use crate::shell::{command, import_command};
 use crate::sources::{Facts, Registries};
-use crate::stored::{Loose, Stored, Verdict};
+use crate::stored::{Loose, Stored, Verdict, number_versions};
 
 /// An attempt at a source that is open.
 pub(crate) struct Attempt<'a> {
@@ -28,6 +33,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) registries: &'a Registries,
     pub(crate) original: &'a Original,
     pub(crate) name: &'a SessionName,
+    /// Where new journals wait for their names; else they have them at once.
+    pub(crate) staging: Option<&'a Arc<Staging>>,
 }
 
 /// The sessions of one name, and the first name that is free.
@@ -49,6 +56,8 @@ struct Before {
     name: SessionName,
     /// It lost records; else the source was rewritten.
     is_lost: bool,
+    /// Which state of the source it is.
+    version: u32,
 }
 
 impl Before {
@@ -83,22 +92,24 @@ impl Attempt<'_> {
     }
 
     fn run_lines(&self) -> Result<Option<SourceReport>> {
-        let Candidates { stored, mut reasons, free } = self.candidates()?;
+        let Candidates { mut stored, mut reasons, free } = self.candidates()?;
+        number_versions(&mut stored, self.original);
         if stored.is_empty() {
             return self.create(New { name: free, reasons, before: None });
         }
         let offsets = stored.iter().flat_map(Stored::offsets);
         let print = Fingerprint::of(self.original, offsets, &self.import.control)?;
-        let (mut beginning, mut before) = (None, None);
+        let (mut beginning, mut before) = (None, None::<Before>);
         for one in stored {
             match one.judge(self.original, &print, self.limit(), &self.import.control)? {
                 Verdict::Same(receipt) => return self.unchanged(&one, &receipt).map(Some),
                 Verdict::Beginning(taken) => beginning = beginning.or(Some((one, taken))),
                 Verdict::Other(why) => {
                     reasons.push(format!("session {}: {why}", one.name));
-                    if one.is_from(self.original) {
-                        let is_lost = one.has_holes();
-                        before = Some(Before { name: one.name.clone(), is_lost });
+                    // What it was last.
+                    if one.is_from(self.original) && one.next_version.is_none() {
+                        let (is_lost, version) = (one.has_holes(), one.version());
+                        before = Some(Before { name: one.name.clone(), is_lost, version });
                     }
                 }
             }
@@ -155,7 +166,8 @@ impl Attempt<'_> {
     ) -> (Option<u64>, Attributes) {
         let standing = stored.standing.as_ref();
         let known = standing.map(|standing| standing.attributes.clone());
-        let now = self.attributes(format, facts, known);
+        let mut now = self.attributes(format, facts, known);
+        now.version = stored.next_version.or(now.version);
         let is_new = standing.is_none_or(|standing| !standing.attributes.say_the_same(&now));
         let number = standing.map_or(1, |standing| standing.number + 1);
         (is_new.then_some(number), now)
@@ -172,6 +184,7 @@ impl Attempt<'_> {
                     report
                         .warnings
                         .push(format!("its attributes were not brought up to date: {error}"));
+                    report.next = import_command(self.original.path());
                 }
                 added => added?,
             }
@@ -202,6 +215,8 @@ impl Attempt<'_> {
         let copied = self.copy(format, Start::default(), Some(&mut journal));
         let signed = copied.and_then(|copied| {
             let mut attributes = self.attributes(format, &copied.facts, None);
+            let version = new.before.as_ref().map_or(0, |before| before.version + 1);
+            attributes.version = (version > number(&new.name)).then_some(version);
             if let Some(before) = new.before.as_ref().filter(|before| !before.is_lost) {
                 let session = Some(before.name.to_string());
                 attributes.relate(Lineage { session, ..Lineage::new(Relation::RewriteOf) });
@@ -209,7 +224,7 @@ impl Attempt<'_> {
             sign(&mut journal, &copied.receipt, Some((1, &attributes)))?;
             Ok((copied, attributes))
         });
-        let (copied, attributes) = settled(journal, signed)?;
+        let (copied, attributes) = self.settled(journal, signed)?;
         let mut report = self.created(&new.name, copied, new.reasons);
         if let Some(before) = new.before {
             report = report.because(before.reason());
@@ -222,10 +237,36 @@ impl Attempt<'_> {
     pub(crate) fn make(&self, name: &SessionName) -> Result<Option<Journal>> {
         let path = self.path_of(name);
         make_folder(&self.import.folder, &path)?;
-        match Journal::create(&path, name, &self.import.options.journal) {
+        let options = &self.import.options.journal;
+        let create = |options: &Options| match Journal::create(&path, name, options) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
             created => Ok(Some(created?)),
+        };
+        if let Some(staging) = self.staging {
+            let staged = Options { disk: Arc::clone(staging) as _, ..options.clone() };
+            match create(&staged) {
+                Err(Error::Journal(error)) if is_unsupported(&error) => {}
+                created => return created,
+            }
         }
+        create(options)
+    }
+
+    /// Closes a new session; takes it back where the source could not be read to its end.
+    pub(crate) fn settled<T>(&self, journal: Journal, filled: Result<T>) -> Result<T> {
+        let path = journal.path().to_owned();
+        let staging = self.staging.filter(|staging| staging.holds(&path));
+        let cleaned = match &filled {
+            // It is not there yet; nothing is to be taken back.
+            Err(error) if !error.is_interrupted() && staging.is_none() => take_back(journal),
+            _ => journal.close().map_err(Error::from),
+        };
+        if let Some(staging) = staging.filter(|_| filled.is_err() || cleaned.is_err()) {
+            staging.retain(|waiting| waiting != path);
+        }
+        let filled = filled?;
+        cleaned?;
+        Ok(filled)
     }
 
     pub(crate) fn created(
@@ -378,37 +419,19 @@ impl Attempt<'_> {
             bytes: receipt.bytes,
             opaque: receipt.opaque,
             sha256: Some(receipt.sha256.clone()),
-            next: next_command(outcome, name),
+            next: self.next_command(outcome, name),
             ..SourceReport::new(self.original.path(), outcome)
         }
     }
-}
 
-fn next_command(outcome: Outcome, name: &SessionName) -> String {
-    match outcome {
-        Outcome::Unchanged => "nothing to do".to_owned(),
-        _ => format!("sjournal info {}", shell_word(&name.to_string())),
+    fn next_command(&self, outcome: Outcome, name: &SessionName) -> String {
+        match outcome {
+            Outcome::Unchanged => "nothing to do".to_owned(),
+            // There may be no such session yet.
+            _ if self.import.options.dry_run => import_command(self.original.path()),
+            _ => command("info", &name.to_string()),
+        }
     }
-}
-
-/// A word as a shell takes it.
-pub(crate) fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~:@+=,".contains(c);
-    if text.chars().all(is_plain) && !text.starts_with('~') {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-/// Closes a new session; takes it back where the source could not be read to its end.
-pub(crate) fn settled<T>(journal: Journal, filled: Result<T>) -> Result<T> {
-    let cleaned = match &filled {
-        Err(error) if !error.is_interrupted() => take_back(journal),
-        _ => journal.close().map_err(Error::from),
-    };
-    let filled = filled?;
-    cleaned?;
-    Ok(filled)
 }
 
 /// Deletes a journal that this import made. A full disk has no room for the seal of a deletion; then
@@ -426,6 +449,13 @@ fn take_back(journal: Journal) -> Result<()> {
         }
         deleted => Ok(deleted?),
     }
+}
+
+/// Whether the file system has no files without a name.
+fn is_unsupported(error: &session_journal::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::Unsupported)
 }
 
 /// Whether a session is in use; its owner has the say.

@@ -3,11 +3,14 @@
 //! newest counts, and none is ever rewritten.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use session_journal::{ErrorKind, NewRecord, Reader, Record};
+use session_journal::{ErrorKind, NewRecord, Reader, Record, SessionName};
 
 use crate::lineage::Lineage;
+use crate::naming::number;
+use crate::place::{escaped_bytes, path_of, readable};
 use crate::role::Role;
 
 /// The kind of a record that holds attributes. Its key has a number behind it, from 1 on, so that
@@ -23,8 +26,14 @@ pub struct Attributes {
     /// Absolute path of the source; for a session in a database, the database's path and its own
     /// name.
     pub source: String,
+    /// Its bytes, percent-encoded, where they are no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_bytes: Option<String>,
     /// The folder that was named when it was imported; the path below it comes back on export.
     pub root: String,
+    /// Its bytes, percent-encoded, where they are no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_bytes: Option<String>,
     /// The id that the source itself states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_id: Option<String>,
@@ -58,6 +67,10 @@ pub struct Attributes {
     /// When its registry says that it was updated, in milliseconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_ms: Option<i64>,
+    /// Which state of its source it is, where it became that again, or came behind one that did: the
+    /// source was last what the greatest is. Else the number in its name counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// How the source was packed; it comes back unpacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packed: Option<String>,
@@ -86,6 +99,29 @@ impl Attributes {
     /// What reading the journal answers.
     pub fn of(reader: &Reader) -> session_journal::Result<Option<Self>> {
         Ok(Self::standing(reader)?.map(|standing| standing.attributes))
+    }
+
+    /// The source's path, byte for byte.
+    #[must_use]
+    pub fn source_path(&self) -> PathBuf {
+        path_of(&self.source, self.source_bytes.as_deref())
+    }
+
+    /// The path of the folder that was named.
+    #[must_use]
+    pub fn root_path(&self) -> PathBuf {
+        path_of(&self.root, self.root_bytes.as_deref())
+    }
+
+    /// Which state of its source the session of this name is.
+    pub(crate) fn version(&self, name: &SessionName) -> u32 {
+        self.version.unwrap_or_else(|| number(name))
+    }
+
+    /// Says where the source is.
+    pub(crate) fn place(&mut self, source: &Path, root: &Path) {
+        (self.source, self.source_bytes) = (readable(source), escaped_bytes(source));
+        (self.root, self.root_bytes) = (readable(root), escaped_bytes(root));
     }
 
     pub(crate) fn standing(reader: &Reader) -> session_journal::Result<Option<Standing>> {
@@ -175,6 +211,16 @@ mod tests {
             assert_eq!(found.expect("finds"), (last > 0).then_some(last));
             assert!(steps <= 15, "{steps} steps for {last}");
         }
+    }
+
+    #[test]
+    fn records_of_before_have_their_paths() {
+        let old = r#"{"role":"transcript","source":"/a/\ufffd%41.jsonl","root":"/a"}"#;
+        let old: Attributes = serde_json::from_str(old).expect("reads");
+        assert_eq!(old.source_path(), Path::new("/a/\u{fffd}%41.jsonl"));
+        assert_eq!(old.root_path(), Path::new("/a"));
+        let again = serde_json::to_string(&old).expect("writes");
+        assert!(!again.contains("bytes"), "{again}");
     }
 
     #[test]

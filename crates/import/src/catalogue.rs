@@ -27,11 +27,20 @@ pub struct Entry {
     pub attributes: Attributes,
 }
 
+impl Entry {
+    /// Which state of its source it is: the source was last what the greatest is.
+    pub(crate) fn version(&self) -> u32 {
+        self.attributes.version(&self.name)
+    }
+}
+
 /// The sessions of a store.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     entries: Vec<Entry>,
     by_path: HashMap<PathBuf, usize>,
+    /// Which state each source was in last.
+    newest: HashMap<PathBuf, u32>,
 }
 
 /// A step from a session to where it comes from.
@@ -76,7 +85,12 @@ impl Catalogue {
 
     fn of(entries: Vec<Entry>) -> Self {
         let by_path = entries.iter().enumerate().map(|(at, one)| (one.path.clone(), at)).collect();
-        Self { entries, by_path }
+        let mut newest = HashMap::<_, u32>::new();
+        for entry in &entries {
+            let version = newest.entry(entry.attributes.source_path()).or_default();
+            *version = entry.version().max(*version);
+        }
+        Self { entries, by_path, newest }
     }
 
     /// All sessions.
@@ -91,6 +105,18 @@ impl Catalogue {
         self.by_path.get(path).map(|at| &self.entries[*at])
     }
 
+    /// Whether its source was something else since.
+    pub(crate) fn is_outdated(&self, entry: &Entry) -> bool {
+        let newest = self.newest.get(&entry.attributes.source_path());
+        !entry.attributes.source.is_empty() && newest > Some(&entry.version())
+    }
+
+    /// The session that this text is the key of, else the one that it is the id of.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Option<&Entry> {
+        self.by_key(text).or_else(|| self.by_id(text))
+    }
+
     /// The session that has this key in its program's registry. A registry gives a key to a new
     /// session when the old one is reset, so the one that was updated last has it.
     #[must_use]
@@ -100,7 +126,10 @@ impl Catalogue {
             one.attributes.role == Role::Transcript
                 && one.attributes.session_key.as_deref() == Some(key)
         };
-        let age = |one: &&Entry| (one.attributes.updated_ms, one.attributes.modified_ms);
+        let age = |one: &&Entry| {
+            let known = &one.attributes;
+            (!self.is_outdated(one), known.updated_ms, known.modified_ms)
+        };
         self.entries.iter().filter(is_its).max_by_key(age)
     }
 
@@ -108,11 +137,17 @@ impl Catalogue {
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&Entry> {
         let is_transcript = |one: &&Entry| one.attributes.role == Role::Transcript;
-        plainest(self.with_id(id).filter(is_transcript))
+        self.plainest(self.with_id(id).filter(is_transcript))
     }
 
     fn with_id(&self, id: &str) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |one| one.attributes.header_id.as_deref() == Some(id))
+    }
+
+    /// What a source was last before what it was once, and the plain file before what was set aside
+    /// of it, which has relations.
+    fn plainest<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Option<&'a Entry> {
+        entries.min_by_key(|one| (self.is_outdated(one), one.attributes.lineage.len()))
     }
 
     /// Where a session comes from, step by step: its own relations first, then those of the
@@ -139,7 +174,7 @@ impl Catalogue {
         let by_session = |name: &str| self.entries.iter().find(|one| one.name.to_string() == name);
         let by_file = |file: &str| self.by_file(from, file);
         let is_other = |one: &&Entry| one.path != from.path;
-        let by_id = |id: &str| plainest(self.with_id(id).filter(is_other));
+        let by_id = |id: &str| self.plainest(self.with_id(id).filter(is_other));
         let by_key = |key: &str| self.by_key(key).filter(is_other);
         let session = lineage.session.as_deref().and_then(by_session);
         session
@@ -148,7 +183,7 @@ impl Catalogue {
             .or_else(|| lineage.key.as_deref().and_then(by_key))
     }
 
-    /// The newest session of a file: of that very path, else of that name in the same folder, for
+    /// What a file was last: of that very path, else of that name in the same folder, for
     /// folders are moved.
     fn by_file(&self, from: &Entry, file: &str) -> Option<&Entry> {
         let name = file.rsplit(['/', '\\']).next()?;
@@ -156,14 +191,9 @@ impl Catalogue {
         [PathBuf::from(file), beside].iter().find_map(|place| {
             let is_its =
                 |one: &&Entry| one.path != from.path && Path::new(&one.attributes.source) == place;
-            self.entries.iter().rev().find(is_its)
+            self.entries.iter().filter(is_its).max_by_key(|one| one.version())
         })
     }
-}
-
-/// The plain file before what was set aside of it, which has relations.
-fn plainest<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<&'a Entry> {
-    entries.min_by_key(|one| one.attributes.lineage.len())
 }
 
 fn step<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {

@@ -96,10 +96,15 @@ impl PlainFile {
 }
 
 impl Content for PlainFile {
+    /// Up to where it ended when it was opened: who appends faster than this reads would not let it
+    /// come to an end.
     fn read_from(&self, offset: u64) -> io::Result<Box<dyn BufRead + '_>> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(offset))?;
-        Ok(Box::new(BufReader::with_capacity(CHUNK_BYTES, file)))
+        // Some file systems say of every file that it has no bytes, and give them all the same.
+        let end = if self.stamp.bytes == 0 { u64::MAX } else { self.stamp.bytes };
+        let rest = file.take(end.saturating_sub(offset));
+        Ok(Box::new(BufReader::with_capacity(CHUNK_BYTES, rest)))
     }
 
     fn is_unchanged(&self) -> bool {
@@ -205,6 +210,29 @@ mod tests {
         let file = open(&path).expect("opens");
         assert!(file.is_unchanged());
         std::fs::write(&path, "ab").expect("writes");
+        assert!(!file.is_unchanged());
+    }
+
+    /// A writer that was faster than the import kept it reading for as long as it wrote.
+    #[test]
+    fn gives_what_it_had_when_it_was_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "abc").expect("writes");
+        let file = open(&path).expect("opens");
+        let mut writer = OpenOptions::new().append(true).open(&path).expect("opens");
+        let from = |offset| {
+            let mut input = file.read_from(offset).expect("reads");
+            let mut all = Vec::new();
+            while let Some(byte) = input.by_ref().bytes().next().transpose().expect("reads") {
+                all.push(byte);
+                assert!(all.len() < 100, "it does not end");
+                io::Write::write_all(&mut writer, b"more").expect("writes");
+            }
+            all
+        };
+        let [whole, rest, none] = [0, 2, 5].map(from);
+        assert_eq!((&whole[..], &rest[..], &none[..]), (&b"abc"[..], &b"c"[..], &b""[..]));
         assert!(!file.is_unchanged());
     }
 

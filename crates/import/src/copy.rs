@@ -12,6 +12,7 @@ use crate::lines::{LineError, Place};
 use crate::mapper::Mapper;
 use crate::naming::file_name;
 use crate::original::Original;
+use crate::place::readable;
 use crate::receipt::Receipt;
 use crate::sources::{Facts, source_of};
 
@@ -79,11 +80,16 @@ pub(crate) fn copy(
     control: &Control,
 ) -> Result<Copied> {
     let mut batch = Batch::new(journal);
+    // Before the lines: one reader at a time.
+    let mut begin = match start.open {
+        Some(_) => Some(original.line_up_to(start.place.offset)?),
+        None => None,
+    };
     let mut lines = original.lines_from(start.place.clone(), limit, &control.turns)?;
     let mut open = start.open;
     let mut line_feeds = 0;
     if open.is_some() && lines.skip_line_feed().map_err(|e| original.failed("read it", e))? {
-        open = None;
+        (open, begin) = (None, None);
         line_feeds = 1;
     }
     let lines_before = start.lines.saturating_sub(u64::from(open.is_some()));
@@ -102,7 +108,10 @@ pub(crate) fn copy(
         is_terminated = line.terminated;
         line_feeds += u64::from(line.terminated);
         payload += line.bytes.len() as u64;
-        batch.push(mapper.record(line))?;
+        batch.push(match begin.take() {
+            Some(begin) => mapper.rest(&begin, line),
+            None => mapper.record(line),
+        })?;
         if lines.is_long() {
             // Others wait for its memory.
             batch.flush()?;
@@ -165,7 +174,7 @@ pub(crate) fn sign(
 /// A receipt with what the source itself says, up to this place.
 pub(crate) fn blank(original: &Original, format: Format, place: &Place) -> Receipt {
     Receipt {
-        source: original.place().to_string_lossy().into_owned(),
+        source: readable(original.place()),
         file_name: file_name(original.place()),
         format: format.to_string(),
         bytes: place.offset,

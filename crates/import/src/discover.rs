@@ -9,6 +9,7 @@ use crate::content::{Links, not_a_file};
 use crate::error::Error;
 use crate::format::Format;
 use crate::role::{Role, Shape};
+use crate::shell::import_command;
 use crate::sources::{Find, find, find_store};
 
 /// How much of a file tells whether it is a database.
@@ -144,7 +145,12 @@ fn file(entry: &DirEntry, folder: &Path, root: &Path, found: &mut Vec<Found>) {
     };
     if let Some(what) = not_a_file(metadata.file_type()) {
         let why = format!("is {what}; links and special files are left alone");
-        return found.push(skipped(&path, &why, "name what it leads to, if that is meant", 0));
+        // A link that leads to something has a command that takes it.
+        let next = match path.canonicalize() {
+            Ok(target) if target.is_file() => import_command(&target),
+            _ => "name what it leads to, if that is meant".to_owned(),
+        };
+        return found.push(skipped(&path, &why, &next, 0));
     }
     let bytes = metadata.len();
     let take = |path: &Path, role, shape| Spec {
@@ -170,8 +176,7 @@ fn file(entry: &DirEntry, folder: &Path, root: &Path, found: &mut Vec<Found>) {
             }
             _ => {
                 let why = "not named like a session";
-                let next = "name the file itself to import it all the same";
-                found.push(skipped(&path, why, next, bytes));
+                found.push(skipped(&path, why, &import_command(&path), bytes));
             }
         },
     }

@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::discover::{Found, discover};
 use crate::import::{Import, ImportOptions, Plan};
 use crate::role::Role;
+use crate::shell::shell_path;
 use crate::sources::REGISTRY_NAME;
 
 pub use code::{Code, Severity};
@@ -98,8 +99,4 @@ fn path_of(found: &Found) -> &Path {
 fn is_registry(found: &Found) -> bool {
     let Found::Source(spec) = found else { return false };
     spec.role == Role::Registry && spec.path.ends_with(REGISTRY_NAME)
-}
-
-fn shell_path(path: &Path) -> String {
-    crate::attempt::shell_word(&path.to_string_lossy())
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use session_journal::ErrorKind;
+use session_journal::{ErrorKind, SessionName};
+
+use crate::shell::{command, import_command, shell_path};
 
 /// The result of every operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -65,7 +67,12 @@ pub enum Problem {
     /// A folder holds something already.
     NotEmpty,
     /// What was stored is not what was read.
-    Differs(String),
+    Differs {
+        /// The session.
+        session: SessionName,
+        /// How much it gives, and how much it should.
+        how: String,
+    },
     /// The caller asked to stop.
     Interrupted,
     /// The operating system refused.
@@ -105,16 +112,20 @@ impl Error {
         self.kind().code()
     }
 
-    /// What to do about it.
+    /// What to do about it where it stopped the import of this source: a command that can be pasted
+    /// where one helps, else words.
     #[must_use]
-    pub fn next(&self) -> &'static str {
+    pub fn next(&self, source: &Path) -> String {
         match self {
-            Self::File { problem, .. } => problem.advice(),
-            Self::Journal(error) if error.kind() == ErrorKind::NoSpace => {
-                "free some space and run the import again; it goes on from there"
+            Self::File { problem: Problem::KeepsChanging | Problem::Interrupted, .. } => {
+                import_command(source)
             }
-            Self::Journal(_) => "look the code up in docs/operating.md, then run the import again",
-            Self::Output(_) => "see the operating system's message",
+            Self::File { problem: Problem::Differs { session, .. }, .. } => {
+                command("verify", &session.to_string())
+            }
+            Self::File { problem, .. } => problem.advice().to_owned(),
+            Self::Journal(error) => next_of(error, source),
+            Self::Output(_) => "see the operating system's message".to_owned(),
         }
     }
 
@@ -122,6 +133,28 @@ impl Error {
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::File { problem: Problem::Interrupted, .. })
+    }
+}
+
+/// What to do about an error of a journal.
+fn next_of(error: &session_journal::Error, source: &Path) -> String {
+    let journal = || shell_path(error.path());
+    match error.kind() {
+        ErrorKind::HeldBy => format!("sjournal info {}", journal()),
+        ErrorKind::Corrupt => format!("sjournal verify {}", journal()),
+        ErrorKind::NeedsRepair => format!("sjournal repair {} --dry-run", journal()),
+        // Somebody else did something to it meanwhile: what is there now is looked at anew.
+        ErrorKind::Fenced
+        | ErrorKind::Detached
+        | ErrorKind::Shortened
+        | ErrorKind::Sealed
+        | ErrorKind::Conflict
+        | ErrorKind::Unknown
+        | ErrorKind::Busy => import_command(source),
+        ErrorKind::NoSpace => {
+            "free some space and run the import again; it goes on from there".to_owned()
+        }
+        _ => "look the code up in docs/operating.md, then run the import again".to_owned(),
     }
 }
 
@@ -136,7 +169,7 @@ impl Problem {
             Self::KeepsChanging => ErrorKind::Busy,
             Self::Database(_) => ErrorKind::Io,
             Self::NoRoom { .. } => ErrorKind::NoSpace,
-            Self::Differs(_) => ErrorKind::Corrupt,
+            Self::Differs { .. } => ErrorKind::Corrupt,
             Self::Interrupted => ErrorKind::Closed,
             Self::Io { source, .. } => kind_of(source),
         }
@@ -156,7 +189,7 @@ impl Problem {
             Self::NoRoom { .. } => "free some space, or name a --store on another disk",
             Self::NoPiForm(_) => "export it with --format original",
             Self::NotEmpty => "name a folder that is empty, or not there yet",
-            Self::Differs(_) => "verify the session, and import the source again",
+            Self::Differs { .. } => "verify the session, and import the source again",
             Self::Interrupted => "run the import again to go on from there",
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "allow this user to read it, or run as its owner"
@@ -187,7 +220,7 @@ impl fmt::Display for Problem {
                 write!(f, "holds a session in the format {format}, which pi cannot read")
             }
             Self::NotEmpty => write!(f, "is not empty"),
-            Self::Differs(how) => write!(f, "its session does not give it back: {how}"),
+            Self::Differs { how, .. } => write!(f, "its session does not give it back: {how}"),
             Self::Interrupted => write!(f, "stopped before its end"),
             Self::Io { operation, source } => write!(f, "could not {operation}: {source}"),
         }
@@ -200,5 +233,30 @@ fn kind_of(error: &io::Error) -> ErrorKind {
             ErrorKind::NoSpace
         }
         _ => ErrorKind::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_step_is_a_command_where_one_helps() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (database, none) = (folder.path().join("a b.sqlite"), folder.path().join("none"));
+        std::fs::write(&database, "").expect("writes");
+        let next = |problem| {
+            let source = database.join("s.jsonl");
+            Error::file(&source, problem).next(&source)
+        };
+        let import = format!("sjournal import '{}'", database.display());
+        assert_eq!(next(Problem::KeepsChanging), import, "a session of it is imported with it");
+        assert_eq!(next(Problem::Interrupted), import);
+        let session = SessionName::new(Some("main"), "-s").expect("a name");
+        let differs = Problem::Differs { session, how: String::new() };
+        assert_eq!(next(differs), "sjournal verify main/-s");
+        assert_eq!(next(Problem::NotFound), "check the path");
+        let missing = session_journal::Reader::open(&none).expect_err("it is not there");
+        assert!(Error::from(missing).next(&none).starts_with("look the code up"));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use session_journal::storage::Staging;
 use session_journal::{Options, Reader, SessionName};
 
 use crate::attempt::Attempt;
@@ -20,8 +21,10 @@ use crate::format::Format;
 use crate::naming::{family, session_name};
 use crate::original::Original;
 use crate::report::{Outcome, SourceReport, Summary};
+use crate::shell::{as_format, import_command};
 use crate::sources::{Copies, Registries};
 use crate::space::Space;
+use crate::worker::Worker;
 
 /// How often a source that changes while it is read is read again.
 const ATTEMPTS: usize = 4;
@@ -82,7 +85,7 @@ pub struct Import {
 
 /// What the sources of a run have in common.
 #[derive(Default)]
-struct Around {
+pub(crate) struct Around {
     registries: Registries,
     copies: Copies,
 }
@@ -135,7 +138,8 @@ impl Import {
         let mut summary = Summary::default();
         let mut next = 0;
         let mut report_ready = |ready: &mut BTreeMap<usize, SourceReport>| {
-            while let Some(report) = ready.remove(&next) {
+            while let Some(mut report) = ready.remove(&next) {
+                report.next = as_format(report.next, self.options.format);
                 tracing::debug!(source = %report.source.display(), outcome = report.outcome.as_str());
                 summary.count(&report);
                 each(&report);
@@ -159,44 +163,73 @@ impl Import {
         self.run_one(&Spec::named(path, bytes), &Around::default())
     }
 
-    fn run_one(&self, spec: &Spec, around: &Around) -> SourceReport {
-        let settled = self.settle(spec, around);
-        let verified = settled.and_then(|mut report| {
-            if self.options.verify && !self.options.dry_run {
-                self.verify(&report)?;
+    /// Imports one source, whose journal has its name at once.
+    pub(crate) fn run_one(&self, spec: &Spec, around: &Around) -> SourceReport {
+        self.verified(self.settle_or_fail(spec, around, None))
+    }
+
+    pub(crate) fn settle_or_fail(
+        &self,
+        spec: &Spec,
+        around: &Around,
+        staging: Option<&Arc<Staging>>,
+    ) -> SourceReport {
+        let settled = self.settle(spec, around, staging);
+        settled.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
+    }
+
+    fn place_of(&self, session: &SessionName) -> PathBuf {
+        self.folder.join(session.relative_path())
+    }
+
+    /// Where the journal of this source will be, if it has no name yet.
+    pub(crate) fn unnamed(&self, report: &SourceReport, staging: &Staging) -> Option<PathBuf> {
+        let place = self.place_of(report.session.as_ref()?);
+        let folder = place.parent()?.canonicalize().ok()?;
+        Some(folder.join(place.file_name()?)).filter(|place| staging.holds(place))
+    }
+
+    /// The report of a source whose session was compared with it, where that is wanted.
+    pub(crate) fn verified(&self, mut report: SourceReport) -> SourceReport {
+        if !self.options.verify || self.options.dry_run || report.error.is_some() {
+            return report;
+        }
+        match self.verify(&report) {
+            Ok(()) => {
                 report.verified = Some(true);
+                report
             }
-            Ok(report)
-        });
-        verified.unwrap_or_else(|error| SourceReport::failed(&spec.shown(), error))
+            Err(error) => SourceReport::failed(&report.source, error),
+        }
     }
 
     /// Exports what was imported once more: it must be what was read of the source.
     fn verify(&self, report: &SourceReport) -> Result<()> {
         let Some(session) = &report.session else { return Ok(()) };
-        let reader = Reader::open(self.folder.join(session.relative_path()))?;
+        let reader = Reader::open(self.place_of(session))?;
         let (bytes, sha256) = Export::imported(&reader)?.digest()?;
         if Some(&sha256) == report.sha256.as_ref() && bytes == report.bytes {
             return Ok(());
         }
         let how = format!("session {session} gives {bytes} bytes, its source has {}", report.bytes);
-        Err(Error::file(&report.source, Problem::Differs(how)))
+        let problem = Problem::Differs { session: session.clone(), how };
+        Err(Error::file(&report.source, problem))
     }
 
     /// Imports the groups, a few at a time, and hands each report to the calling thread.
     fn work(&self, groups: &[Group], around: &Around, mut each: impl FnMut(usize, SourceReport)) {
         let next = AtomicUsize::new(0);
         let (reports, done) = mpsc::channel();
+        let workers = self.options.jobs.clamp(1, groups.len().max(1));
         thread::scope(|scope| {
-            for _ in 0..self.options.jobs.clamp(1, groups.len().max(1)) {
+            for _ in 0..workers {
                 let (reports, next) = (reports.clone(), &next);
                 scope.spawn(move || {
+                    let mut worker = Worker::new(self, around, reports, workers);
                     while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        for (index, spec) in group {
-                            // The receiver outlives the threads.
-                            let _ = reports.send((*index, self.run_one(spec, around)));
-                        }
+                        worker.import(group);
                     }
+                    worker.publish();
                 });
             }
             drop(reports);
@@ -207,7 +240,12 @@ impl Import {
     }
 
     /// Attempts until the source held still from the first to the last byte.
-    fn settle(&self, spec: &Spec, around: &Around) -> Result<SourceReport> {
+    fn settle(
+        &self,
+        spec: &Spec,
+        around: &Around,
+        mut staging: Option<&Arc<Staging>>,
+    ) -> Result<SourceReport> {
         let path = &spec.shown();
         let mut settled: Option<SourceReport> = None;
         for _ in 0..ATTEMPTS {
@@ -215,7 +253,8 @@ impl Import {
             let original = Original::open(spec, &around.copies)?;
             let name = session_name(original.place(), spec.agent.as_deref())?;
             let registries = &around.registries;
-            let attempt = Attempt { import: self, registries, original: &original, name: &name };
+            let attempt =
+                Attempt { import: self, registries, original: &original, name: &name, staging };
             let Some(report) = attempt.run()? else { continue };
             let report = match settled.take() {
                 Some(before) => merge(before, report),
@@ -224,10 +263,16 @@ impl Import {
             if self.options.dry_run || original.is_unchanged() {
                 return Ok(report);
             }
-            settled = Some(report);
+            // The next attempt looks for the session of this one, or begins anew where it has no name.
+            let unnamed = staging.and_then(|staging| self.unnamed(&report, staging));
+            match staging.take().zip(unnamed) {
+                Some((all, path)) => all.retain(|waiting| waiting != path),
+                None => settled = Some(report),
+            }
         }
         let mut report = settled.ok_or_else(|| Error::file(path, Problem::KeepsChanging))?;
         report.warnings.push("changed while it was read; run the import again".to_owned());
+        report.next = import_command(path);
         Ok(report)
     }
 }

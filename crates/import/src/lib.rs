@@ -48,17 +48,20 @@ mod naming;
 mod object;
 mod offer;
 mod original;
+mod place;
 mod receipt;
 mod report;
 mod role;
 mod rollback;
 mod sample;
+mod shell;
 mod sources;
 mod space;
 mod stored;
 mod tree;
 mod turn;
 mod whole;
+mod worker;
 
 pub use attributes::{ATTRIBUTES_KIND, Attributes};
 pub use catalogue::{Catalogue, Entry, Step};
@@ -74,10 +77,12 @@ pub use import::{Import, ImportOptions, Plan};
 pub use lineage::{Lineage, Relation};
 pub use object::Object;
 pub use offer::{Offer, offers};
+pub use place::readable;
 pub use receipt::{RECEIPT_KIND, Receipt, TOOL_KIND_PREFIX};
 pub use report::{Outcome, SourceReport, Summary};
 pub use role::{Role, Shape};
-pub use rollback::{RolledBack, roll_back};
+pub use rollback::{RolledBack, is_cut_short, roll_back};
+pub use shell::{command, shell_path, shell_word};
 pub use sources::{
     Copies, Facts, Find, Mapped, Opened, Part, Registries, Registry, Source, source_of,
 };

@@ -10,6 +10,7 @@ use session_journal::NewRecord;
 use crate::damage::{Damages, Oddity};
 use crate::lines::Line;
 use crate::object::Object;
+use crate::original::JOINED_BYTES;
 use crate::receipt::TOOL_KIND_PREFIX;
 use crate::role::Role;
 use crate::sources::{Facts, Mapped, Source, is_record};
@@ -79,6 +80,25 @@ impl Mapper {
             parent,
             time_ms: mapped.time_ms,
             payload: line.bytes.into(),
+        }
+    }
+
+    /// The record of the rest of a line that was cut. By itself it is no entry; it has the name, the
+    /// parent and the time of the entry that it completes, so that this is found and followed.
+    pub(crate) fn rest(&mut self, begin: &[u8], rest: Line) -> NewRecord {
+        let is_short = (begin.len() + rest.bytes.len()) as u64 <= JOINED_BYTES;
+        let whole = if is_short { [begin, &rest.bytes].concat() } else { Vec::new() };
+        let record = self.record(rest);
+        // White space behind an entry completes nothing.
+        let object = Object::parse(&whole).filter(|_| Object::parse(begin).is_none());
+        let Some(object) = object else { return record };
+        let mapped = self.source.map(&object);
+        self.source.learn(&object, &mut self.facts);
+        NewRecord {
+            key: self.name(mapped.key, Oddity::KeyUnfit),
+            parent: self.name(mapped.parent, Oddity::ParentUnfit),
+            time_ms: mapped.time_ms,
+            ..record
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use session_journal::SessionName;
 
 use crate::error::{Error, Problem, Result};
+use crate::place::readable;
 
 /// The session of a file at this absolute path.
 pub(crate) fn session_name(place: &Path, stated_agent: Option<&str>) -> Result<SessionName> {
@@ -17,9 +18,9 @@ pub(crate) fn session_name(place: &Path, stated_agent: Option<&str>) -> Result<S
         .map_err(|error| Error::file(place, Problem::Name(error.to_string())))
 }
 
-/// The name of a file as text.
+/// The name of a file as text; bytes that are none are spelled out.
 pub(crate) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    readable(path.file_name().unwrap_or_default())
 }
 
 /// The n-th session of this name: the first has it plain.
@@ -70,7 +71,7 @@ pub(crate) fn agent(place: &Path) -> Option<String> {
     let folders: Vec<_> = place.parent()?.iter().collect();
     let is_its = |folder: &OsStr| FOLDERS.iter().any(|its| folder == *its);
     let at = folders.windows(3).rposition(|three| three[0] == "agents" && is_its(three[2]))?;
-    Some(folders[at + 1].to_string_lossy().into_owned())
+    Some(readable(folders[at + 1]))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl<'a> Object<'a> {
     /// and white space around it are allowed, as the agents themselves allow them.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        let text = std::str::from_utf8(line).ok()?;
+        let text = simdutf8::basic::from_utf8(line).ok()?;
         serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()
     }
 

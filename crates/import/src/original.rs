@@ -9,7 +9,8 @@ use crate::discover::Spec;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::lines::{Lines, Place};
-use crate::naming::{agent, file_name};
+use crate::naming::agent;
+use crate::place::with_end;
 use crate::role::{Role, Shape};
 use crate::sources::{Copies, Facts, Registries, recognise, recognise_whole, source_of};
 use crate::turn::Turns;
@@ -18,6 +19,9 @@ use crate::turn::Turns;
 const HEAD_BYTES: u64 = 1 << 20;
 /// How many lines of it.
 const HEAD_LINES: usize = 64;
+
+/// Lines that were cut are put together up to this length, to see what they say; each job has two.
+pub(crate) const JOINED_BYTES: u64 = 8 << 20;
 
 /// An open source.
 #[derive(Debug)]
@@ -115,19 +119,45 @@ impl Original {
         Ok(Lines::new(self.read_from(place.offset)?, place, limit, turns))
     }
 
+    /// What stands between the last line feed before an offset and that offset; nothing where it is
+    /// long.
+    pub(crate) fn line_up_to(&self, end: u64) -> Result<Vec<u8>> {
+        for most in [16 << 10, 1 << 20, JOINED_BYTES] {
+            let from = end.saturating_sub(most);
+            let mut bytes = Vec::new();
+            let input = self.read_from(from)?;
+            input
+                .take(end - from)
+                .read_to_end(&mut bytes)
+                .map_err(|e| self.failed("read it", e))?;
+            if let Some(at) = bytes.iter().rposition(|byte| *byte == b'\n') {
+                return Ok(bytes.split_off(at + 1));
+            }
+            if from == 0 {
+                return Ok(bytes);
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// Its format, told by its first lines, and between `OpenClaw` and pi by its folder.
     pub(crate) fn recognise(&self) -> Result<Format> {
         if let Some(format) = self.format {
             return Ok(format);
         }
-        let mut head = Vec::new();
-        let input = self.read_from(0)?;
-        input.take(HEAD_BYTES).read_to_end(&mut head).map_err(|e| self.failed("read it", e))?;
+        let mut head = self.read_from(0)?.take(HEAD_BYTES);
         if self.shape == Shape::Whole {
-            return Ok(recognise_whole(&head));
+            let mut bytes = Vec::new();
+            head.read_to_end(&mut bytes).map_err(|e| self.failed("read it", e))?;
+            return Ok(recognise_whole(&bytes));
         }
         let pi = if self.is_openclaws() { Format::OpenClaw } else { Format::Pi };
-        Ok(recognise(head.split(|byte| *byte == b'\n').take(HEAD_LINES), pi))
+        let mut failed = None;
+        // Mostly the first line tells; no more is read then.
+        let lines = head.split(b'\n').take(HEAD_LINES);
+        let lines = lines.map_while(|line| line.map_err(|error| failed = Some(error)).ok());
+        let format = recognise(lines, pi);
+        failed.map_or(Ok(format), |error| Err(self.failed("read it", error)))
     }
 
     fn is_openclaws(&self) -> bool {
@@ -151,8 +181,7 @@ impl Original {
             }
         };
         attributes.role = own.role;
-        attributes.source = self.place.to_string_lossy().into_owned();
-        attributes.root = self.root.to_string_lossy().into_owned();
+        attributes.place(&self.place, &self.root);
         attributes.packed.clone_from(&own.packed);
         attributes.mode = self.content.mode();
         attributes.modified_ms = self.content.modified_ms();
@@ -224,13 +253,13 @@ fn begins_packed(file: &PlainFile) -> bool {
 
 /// What a packed file was called before.
 fn unpacked(place: &Path) -> PathBuf {
-    let name = file_name(place);
-    place.with_file_name(name.strip_suffix(".zst").unwrap_or(&name))
+    let is_packed = place.extension().is_some_and(|extension| extension == "zst");
+    if is_packed { place.with_extension("") } else { place.to_owned() }
 }
 
 /// Whether a source that is known by its place is still there.
 pub(crate) fn is_there(place: &Path) -> bool {
-    let packed = || place.with_file_name(format!("{}.zst", file_name(place)));
+    let packed = || with_end(place, ".zst");
     // A part is below its file, which is no folder.
     let is_part = || place.parent().is_some_and(Path::is_file);
     place.exists() || is_part() || packed().exists()

@@ -129,7 +129,7 @@ impl SourceReport {
     pub(crate) fn failed(source: &Path, error: Error) -> Self {
         Self {
             reason: error.to_string(),
-            next: error.next().to_owned(),
+            next: error.next(source),
             warnings: vec![error.to_string()],
             error: Some(error),
             ..Self::new(source, Outcome::Failed)

@@ -1,9 +1,10 @@
 //! Taking an import back: journals that an import made, and nobody has appended to since, are
 //! removed. Those whose source is gone or was changed stay: they may be the only copy.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use session_journal::{ErrorKind, Journal, Options, Reader, SessionName, history};
+use session_journal::{ErrorKind, Item, Journal, Options, Reader, SessionName, history};
 
 use crate::catalogue::Entry;
 use crate::content::Links;
@@ -14,13 +15,11 @@ use crate::fingerprint::Fingerprint;
 use crate::format::Format;
 use crate::import::LABEL;
 use crate::original::Original;
+use crate::place::with_end;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::role::{Role, Shape};
+use crate::shell::{command, import_command, shell_path};
 use crate::sources::Copies;
-
-/// What to do with a journal that holds what may be nowhere else.
-const KEEP_BYTES: &str =
-    "sjournal export it first; then its file can go, as docs/migrating.md says under Going back";
 
 /// What became of a journal.
 #[derive(Debug)]
@@ -34,54 +33,114 @@ pub struct RolledBack {
     /// Why.
     pub reason: String,
     /// What to do next.
-    pub next: &'static str,
+    pub next: String,
 }
 
-/// Removes a journal, where nothing is lost by that. `None` where no import made it.
+/// Removes a journal that was imported from below one of these paths, or from anywhere where there are
+/// none, where nothing is lost by that. `None` where no import made it, or one from elsewhere. Of one
+/// whose import was cut short nothing tells where it is from.
 ///
 /// # Errors
 /// What the journal answers, or its source.
-pub fn roll_back(entry: &Entry, options: &Options, dry_run: bool) -> Result<Option<RolledBack>> {
+pub fn roll_back(
+    entry: &Entry,
+    paths: &[PathBuf],
+    options: &Options,
+    dry_run: bool,
+) -> Result<Option<RolledBack>> {
     let reader = Reader::open(&entry.path)?;
     let receipts = receipts(&reader, Gaps::StepOver)?;
-    let done = |is_removed, reason: &str, next| {
-        let (session, source) = (entry.name.clone(), entry.attributes.source.clone());
-        Ok(Some(RolledBack { session, source, is_removed, reason: reason.to_owned(), next }))
-    };
     let Some((_, last)) = receipts.last() else {
-        if !is_of_an_import(&entry.path)? {
-            return Ok(None);
-        }
-        // Nothing says which source its lines are from, and that they are nothing else.
-        let next = "sjournal import its source once more, then run this again";
-        return done(false, "its import was cut short", next);
+        let is_begun = is_of_an_import(&entry.path)?;
+        return Ok(is_begun.then(|| {
+            // Nothing says which source its lines are from, and that they are nothing else.
+            let next = "import its source once more, then run this again";
+            kept(entry, "its import was cut short", next.to_owned())
+        }));
     };
+    let source = source_of(entry, last);
+    if !paths.is_empty() && !paths.iter().any(|path| source.starts_with(path)) {
+        return Ok(None);
+    }
     if has_own_records(&reader, receipts.iter().map(|(_, receipt)| receipt))? {
-        return done(false, "somebody appended to it since", "sjournal export it, if you leave");
+        return used(entry, last).map(Some);
     }
     if let Some(why) = is_only_copy(entry, last)? {
-        return done(false, why, KEEP_BYTES);
+        return Ok(Some(kept(entry, why, export(entry))));
     }
     if !dry_run {
         let mark = reader.last_sequence();
         let mut journal = match Journal::open(&entry.path, options) {
             Err(error) if matches!(error.kind(), ErrorKind::HeldBy | ErrorKind::Sealed) => {
-                return done(false, "somebody has it open", "close it there, and run this again");
+                let next = command("info", &entry.name.to_string());
+                return Ok(Some(kept(entry, "somebody has it open", next)));
             }
             opened => opened?,
         };
         if journal.last_sequence() != mark {
             journal.sync()?;
             journal.close()?;
-            return done(
-                false,
-                "somebody appended to it since",
-                "sjournal export it, if you leave",
-            );
+            return used(entry, last).map(Some);
         }
         journal.delete()?;
     }
-    done(true, "its source is there, byte for byte", "nothing to do")
+    let (reason, next) = ("its source is there, byte for byte", "nothing to do".to_owned());
+    Ok(Some(RolledBack { is_removed: true, ..kept(entry, reason, next) }))
+}
+
+fn kept(entry: &Entry, reason: &str, next: String) -> RolledBack {
+    let (session, source) = (entry.name.clone(), entry.attributes.source.clone());
+    RolledBack { session, source, is_removed: false, reason: reason.to_owned(), next }
+}
+
+/// A journal that holds more than its receipts tell of.
+fn used(entry: &Entry, last: &Receipt) -> Result<RolledBack> {
+    if is_cut_short(&entry.path)? {
+        let next = match spec_of(&source_of(entry, last), last, entry) {
+            Some(spec) => import_command(&spec.path),
+            None => export(entry),
+        };
+        return Ok(kept(entry, "its import was cut short", next));
+    }
+    Ok(kept(entry, "somebody appended to it since", export(entry)))
+}
+
+/// What keeps all that a session holds. Not under a name that its source may have.
+fn export(entry: &Entry) -> String {
+    let file = entry.name.relative_path().with_extension("exported.jsonl");
+    let file = Path::new(file.file_name().unwrap_or_default());
+    command(&format!("export -o {}", shell_path(file)), &entry.name.to_string())
+}
+
+/// Where the source of a session is, as far as is known.
+fn source_of(entry: &Entry, last: &Receipt) -> PathBuf {
+    let known = &entry.attributes;
+    if known.source.is_empty() { last.source.clone().into() } else { known.source_path() }
+}
+
+/// Whether an import into this journal began and did not come to its end. Reads every byte of it.
+///
+/// # Errors
+/// What reading the journal answers.
+pub fn is_cut_short(path: &Path) -> Result<bool> {
+    let reader = Reader::open(path)?;
+    let Some((last, _)) = receipts(&reader, Gaps::StepOver)?.pop() else {
+        return is_of_an_import(path);
+    };
+    let by_imports: HashSet<_> = history(path)?
+        .into_iter()
+        .filter(|event| event.owner.as_ref().is_some_and(|owner| owner.label == LABEL))
+        .map(|event| event.generation)
+        .collect();
+    for item in reader.records_from(last.next())?.with_gaps() {
+        if let Item::Record(record) = item?
+            && is_line(&record)
+            && by_imports.contains(&record.generation)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether an import made this journal.
@@ -109,9 +168,7 @@ fn has_own_records<'a>(
 
 /// Why the session may hold what is nowhere else.
 fn is_only_copy(entry: &Entry, last: &Receipt) -> Result<Option<&'static str>> {
-    let place =
-        if entry.attributes.source.is_empty() { &last.source } else { &entry.attributes.source };
-    let Some(spec) = spec_of(Path::new(place), last, entry) else {
+    let Some(spec) = spec_of(&source_of(entry, last), last, entry) else {
         return Ok(Some("its source is gone; this is the only copy"));
     };
     let original = Original::open(&spec, &Copies::default())?;
@@ -128,7 +185,7 @@ fn spec_of(place: &Path, last: &Receipt, entry: &Entry) -> Option<Spec> {
         let name = place.file_name()?.to_string_lossy().into_owned();
         (place.parent()?.to_owned(), Some((Format::OpenClawStore, name)))
     } else {
-        (packed_or_plain(place, entry)?, None)
+        (packed_or_plain(place, entry), None)
     };
     path.is_file().then(|| Spec {
         real_path: path.clone(),
@@ -143,10 +200,9 @@ fn spec_of(place: &Path, last: &Receipt, entry: &Entry) -> Option<Spec> {
     })
 }
 
-fn packed_or_plain(place: &Path, entry: &Entry) -> Option<PathBuf> {
+fn packed_or_plain(place: &Path, entry: &Entry) -> PathBuf {
     if entry.attributes.packed.is_none() {
-        return Some(place.to_owned());
+        return place.to_owned();
     }
-    let name = place.file_name()?.to_string_lossy();
-    Some(place.with_file_name(format!("{name}.zst")))
+    with_end(place, ".zst")
 }

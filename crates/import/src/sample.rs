@@ -1,4 +1,4 @@
-//! The first bytes of a source, by which it is judged how much it holds before it is read.
+//! Some bytes of a source, by which it is judged how much it holds before it is read.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,16 +6,17 @@ use crate::content::{Content, PackedFile, PlainFile};
 use crate::discover::Spec;
 use crate::role::Shape;
 
-/// How much of a source is looked at. Of a packed one it is that much unpacked: a block of zstd has
-/// up to 128 KiB, and says little of the next.
+/// How much of a source is looked at, in so many places. Of a packed one it is the beginning, that much
+/// unpacked: a block of zstd has up to 128 KiB, and says little of the next.
 const PLAIN_BYTES: u64 = 64 << 10;
+const PLAIN_PLACES: u64 = 4;
 const PACKED_BYTES: u64 = 4 << 20;
 
 /// How short the lines of a database are at least, about: each is an entry with an id, a parent, a
 /// time. They are not looked at, for that would be a second reading.
 const PART_LINE_BYTES: u64 = 120;
 
-/// What the first bytes of a source tell of all of them.
+/// What some bytes of a source tell of all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
     /// Bytes of the file.
@@ -46,15 +47,28 @@ impl Sample {
             let sample = Self::read(unpacked.take(PACKED_BYTES));
             return Ok(Self { taken: input.taken, ..sample });
         }
-        Ok(Self::read(input.take(PLAIN_BYTES)))
+        if spec.bytes <= PLAIN_BYTES {
+            return Ok(Self::read(input.take(PLAIN_BYTES)));
+        }
+        drop(input);
+        let mut sample = Self::default();
+        let length = PLAIN_BYTES / PLAIN_PLACES;
+        for place in 0..PLAIN_PLACES {
+            // The last of them is the end.
+            let offset = (spec.bytes - length) / (PLAIN_PLACES - 1) * place;
+            let here = Self::read(file.read_from(offset)?.take(length));
+            sample.taken += here.taken;
+            sample.bytes += here.bytes;
+            sample.line_feeds += here.line_feeds;
+        }
+        Ok(sample)
     }
 
     /// Counts to the end, or to where it cannot be read any further.
     fn read(mut input: impl Read) -> Self {
         let (mut sample, mut chunk) = (Self::default(), [0; 8 << 10]);
         while let Ok(length @ 1..) = input.read(&mut chunk) {
-            let feeds = chunk[..length].split(|byte| *byte == b'\n').skip(1).count();
-            sample.line_feeds += feeds as u64;
+            sample.line_feeds += memchr::memchr_iter(b'\n', &chunk[..length]).count() as u64;
             sample.bytes += length as u64;
         }
         Self { taken: sample.bytes, ..sample }

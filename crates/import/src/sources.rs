@@ -16,7 +16,9 @@ use crate::attributes::Attributes;
 use crate::content::Content;
 use crate::error::Result;
 use crate::format::Format;
+use crate::naming::file_name;
 use crate::object::Object;
+use crate::place::readable;
 use crate::role::{Role, Shape};
 
 pub(crate) use openclaw::names::{FileName, read as file_name_of};
@@ -229,9 +231,10 @@ fn is_text(head: &[u8]) -> bool {
 
 /// Tells the format by the first line that only one source can have written; never by a name. Lines
 /// of pi are of the format `pi`.
-pub(crate) fn recognise<'a>(lines: impl IntoIterator<Item = &'a [u8]>, pi: Format) -> Format {
+pub(crate) fn recognise<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>, pi: Format) -> Format {
     let mut format = None;
-    for line in lines.into_iter().filter_map(Object::parse) {
+    for line in lines {
+        let Some(line) = Object::parse(line.as_ref()) else { continue };
         let found = sources().find(|source| source.recognises(&line)).map(Source::format);
         let found = if found == Some(Format::Pi) { Some(pi) } else { found };
         // pi's lines are OpenClaw's too; one that is OpenClaw's alone settles it.
@@ -255,7 +258,7 @@ pub(crate) fn is_record(object: &Object<'_>) -> bool {
 
 /// What a file is that ends like lines of JSON.
 pub(crate) fn find_lines(path: &Path) -> Option<Find> {
-    let name = path.file_name()?.to_str()?;
+    let name = file_name(path);
     let is_one = name.ends_with(EXTENSION) || name.ends_with(PACKED_EXTENSION);
     is_one.then_some(Find::Take(Role::Transcript, Shape::Lines))
 }
@@ -268,7 +271,7 @@ pub(crate) fn folders(candidates: impl IntoIterator<Item = PathBuf>) -> Vec<Path
 /// The names of the folders that lead to a place.
 pub(crate) fn names_above(place: &Path) -> Vec<String> {
     let parent = place.parent().unwrap_or(place);
-    parent.iter().map(|name| name.to_string_lossy().into_owned()).collect()
+    parent.iter().map(readable).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! How much room an import takes, and whether there is so much.
 
+use std::fs::Metadata;
 use std::path::Path;
 
 use crate::discover::Spec;
 use crate::error::{Error, Problem, Result};
 use crate::naming::session_name;
 use crate::sample::Sample;
+use crate::stored::Stored;
 
 /// What the journal of an empty session takes, its receipt and attributes included.
 const JOURNAL_BYTES: u64 = 12 << 10;
@@ -48,7 +50,7 @@ impl Space {
 }
 
 /// How much room so many bytes of a source take. Around long lines there is little, around short
-/// ones more than they have themselves: their number is judged by the first of them.
+/// ones more than they have themselves: their number is judged by some of them.
 fn needed(spec: &Spec, missing: u64) -> u64 {
     let sample = if missing > 0 { Sample::of(spec) } else { Sample::default() };
     let bytes = sample.unpacked(missing);
@@ -56,12 +58,21 @@ fn needed(spec: &Spec, missing: u64) -> u64 {
     JOURNAL_BYTES.saturating_add(bytes).saturating_add(around.max(bytes / 3))
 }
 
-/// What of a source is not stored yet, going by the size of the journal of its name: whether it
-/// holds the source is found out when it is read.
+/// What of a source is not stored yet, going by what stands under its name: whether that is of this
+/// source is found out when it is read.
 fn missing(store: &Path, spec: &Spec) -> u64 {
     let Ok(name) = session_name(&spec.place(), spec.agent.as_deref()) else { return spec.bytes };
-    let stored = store.join(name.relative_path()).metadata();
-    stored.map_or(spec.bytes, |journal| spec.bytes.saturating_sub(journal.len()))
+    let path = store.join(name.relative_path());
+    let Ok(journal) = path.metadata() else { return spec.bytes };
+    let is_older = |source: Metadata| Some(source.modified().ok()? < journal.modified().ok()?);
+    let source = spec.path.metadata().ok();
+    if source.and_then(is_older) == Some(true) {
+        // It was not touched since; thousands of journals need not be opened for that.
+        return spec.bytes.saturating_sub(journal.len());
+    }
+    let receipt = Stored::open(name, path).ok().and_then(Result::ok);
+    let taken = receipt.and_then(|stored| Some(stored.receipt()?.1.bytes));
+    spec.bytes.saturating_sub(taken.unwrap_or(0))
 }
 
 /// Bytes that are free for this user, at a place or at the nearest folder above it that is there.

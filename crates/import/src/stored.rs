@@ -13,8 +13,10 @@ use crate::fingerprint::Fingerprint;
 use crate::format::Format;
 use crate::lines::{LineError, Place};
 use crate::mapper::OPAQUE;
+use crate::naming::number;
 use crate::object::Object;
 use crate::original::{Original, is_there};
+use crate::place::readable;
 use crate::receipt::{Gaps, Receipt, is_line, receipts};
 use crate::sources::{Facts, source_of};
 
@@ -26,6 +28,8 @@ pub(crate) struct Stored {
     receipts: Vec<(Sequence, Receipt)>,
     /// Its newest attributes.
     pub(crate) standing: Option<Standing>,
+    /// Which state of its source it would be, where it is not what the source was last.
+    pub(crate) next_version: Option<u32>,
     /// Imported records are missing: power was cut before they were synced, whatever their receipt
     /// says.
     has_holes: bool,
@@ -73,7 +77,8 @@ impl Stored {
         };
         match read() {
             Ok((reader, receipts, standing, has_holes)) => {
-                Ok(Ok(Self { name, path, reader, receipts, standing, has_holes }))
+                let next_version = None;
+                Ok(Ok(Self { name, path, reader, receipts, standing, next_version, has_holes }))
             }
             Err(error) => unusable(&path, error).map(Err),
         }
@@ -94,18 +99,24 @@ impl Stored {
         self.source().is_some_and(|source| source == original.place())
     }
 
+    /// Which state of its source it is.
+    pub(crate) fn version(&self) -> u32 {
+        let attributes = self.standing.as_ref().map(|standing| &standing.attributes);
+        attributes.map_or_else(|| number(&self.name), |known| known.version(&self.name))
+    }
+
     /// Where its source is, as far as is known: a source that was moved is known again, and its new
     /// place is in the attributes.
-    fn source(&self) -> Option<&Path> {
-        let newest = self.standing.as_ref().map(|standing| &standing.attributes.source);
-        newest.or_else(|| Some(&self.receipts.last()?.1.source)).map(Path::new)
+    fn source(&self) -> Option<PathBuf> {
+        let newest = self.standing.as_ref().map(|standing| standing.attributes.source_path());
+        newest.or_else(|| Some(PathBuf::from(&self.receipts.last()?.1.source)))
     }
 
     /// Why it is another source's: that one is still there, so this one was not moved.
     pub(crate) fn another(&self, original: &Original) -> Option<String> {
         let source = self.source()?;
-        let is_another = source != original.place() && is_there(source);
-        is_another.then(|| format!("was imported from {}, which is still there", source.display()))
+        let is_another = source != original.place() && is_there(&source);
+        is_another.then(|| format!("was imported from {}, which is still there", readable(source)))
     }
 
     /// The offsets that its receipts cover.
@@ -261,6 +272,15 @@ impl Stored {
             loose.last = Some(record.sequence);
         }
         Ok(Some(loose))
+    }
+}
+
+/// Tells the sessions that a source was before the last one which state of it they would be now.
+pub(crate) fn number_versions(stored: &mut [Stored], original: &Original) {
+    let mut own: Vec<_> = stored.iter_mut().filter(|one| one.is_from(original)).collect();
+    let newest = own.iter().map(|one| one.version()).max().unwrap_or_default();
+    for one in own.iter_mut().filter(|one| one.version() < newest) {
+        one.next_version = Some(newest + 1);
     }
 }
 

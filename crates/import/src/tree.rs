@@ -1,7 +1,6 @@
 //! All sessions of a store as the files that they were, names included.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,6 +15,7 @@ use crate::catalogue::{Catalogue, Entry};
 use crate::error::{Error, Problem, Result};
 use crate::export::{Export, Exported};
 use crate::naming::number;
+use crate::place::with_end;
 use crate::receipt::{Gaps, receipts};
 
 /// What the file of a session that was not imported is called.
@@ -159,12 +159,6 @@ fn restore(path: &Path, attributes: &Attributes) -> io::Result<()> {
     Ok(())
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(end);
-    name.into()
-}
-
 struct Hashed<W> {
     out: W,
     hash: Sha256,
@@ -185,19 +179,13 @@ impl<W: Write> Write for Hashed<W> {
 /// The file of each session below the folder. What was imported from one folder comes back as that
 /// folder was; from several, below the folder that they have in common.
 fn plan(catalogue: &Catalogue) -> Vec<(&Entry, PathBuf)> {
-    let base = common(catalogue.entries().iter().map(|one| Path::new(&one.attributes.root)));
-    let mut newest: HashMap<&str, u32> = HashMap::new();
-    for entry in catalogue.entries() {
-        let version = newest.entry(&entry.attributes.source).or_default();
-        *version = number(&entry.name).max(*version);
-    }
+    let base = common(catalogue.entries().iter().map(|one| one.attributes.root_path()));
     let mut taken = HashSet::new();
     let mut plan = Vec::new();
     for entry in catalogue.entries() {
-        let is_older = newest.get(&*entry.attributes.source) > Some(&number(&entry.name));
         let place = original_place(&entry.attributes, &base).map(|place| {
-            // A source that was rewritten is several sessions; the newest has the name.
-            if is_older {
+            // A source that was rewritten is several sessions; what it was last has the name.
+            if catalogue.is_outdated(entry) {
                 with_end(&place, &format!(".version-{}", number(&entry.name)))
             } else {
                 place
@@ -217,15 +205,16 @@ fn original_place(attributes: &Attributes, base: &Path) -> Option<PathBuf> {
     if attributes.source.is_empty() || attributes.root.is_empty() {
         return None;
     }
-    let below = Path::new(&attributes.source).strip_prefix(base).ok()?;
+    let source = attributes.source_path();
+    let below = source.strip_prefix(base).ok()?;
     // Whatever a journal says: nothing is written outside the folder.
     let is_inside = below.components().all(|part| matches!(part, Component::Normal(_)));
     (is_inside && !below.as_os_str().is_empty()).then(|| below.to_owned())
 }
 
-fn common<'a>(paths: impl Iterator<Item = &'a Path>) -> PathBuf {
+fn common(paths: impl Iterator<Item = PathBuf>) -> PathBuf {
     let mut paths = paths.filter(|path| !path.as_os_str().is_empty());
-    let mut common = paths.next().map(Path::to_owned).unwrap_or_default();
+    let mut common = paths.next().unwrap_or_default();
     for path in paths {
         while !path.starts_with(&common) && common.pop() {}
     }
@@ -238,7 +227,7 @@ mod tests {
 
     #[test]
     fn folders_have_a_beginning_in_common() {
-        let common = |paths: &[&str]| common(paths.iter().map(Path::new));
+        let common = |paths: &[&str]| common(paths.iter().map(PathBuf::from));
         assert_eq!(common(&["/a/b/c"]), Path::new("/a/b/c"));
         assert_eq!(common(&["/a/b/c", "", "/a/b/d", "/a/b"]), Path::new("/a/b"));
         assert_eq!(common(&["/a/b", "/c"]), Path::new("/"));

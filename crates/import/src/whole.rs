@@ -5,7 +5,7 @@ use std::io::Read;
 use bytes::Bytes;
 use session_journal::{Journal, NewRecord, Sequence};
 
-use crate::attempt::{Attempt, Candidates, settled};
+use crate::attempt::{Attempt, Candidates};
 use crate::attributes::Attributes;
 use crate::batch::foreign;
 use crate::control::Control;
@@ -86,7 +86,7 @@ impl Attempt<'_> {
         let Some(mut journal) = self.make(&free)? else { return Ok(None) };
         let attributes = self.attributes(format, &facts, None);
         let stored = store(&mut journal, receipt, bytes, Some((1, &attributes)));
-        let receipt = settled(journal, stored)?;
+        let receipt = self.settled(journal, stored)?;
         let mut report = self.created(&free, copied(receipt, facts, bytes), reasons);
         report.attributes = Some(attributes);
         Ok(Some(report))

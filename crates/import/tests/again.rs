@@ -96,6 +96,42 @@ fn growth_inside_a_line_goes_on_with_the_line() {
     bench.run(&path, Outcome::Unchanged);
 }
 
+/// It had none: the path from what follows ended there, and its line was stored again by whoever
+/// appended it once more.
+#[test]
+fn an_entry_that_was_cut_when_it_was_imported_keeps_its_name() {
+    let cut =
+        "{\"type\":\"message\",\"id\":\"n\",\"parentId\":\"m\",\"timestamp\":1779354600000}\n";
+    let next = "{\"type\":\"message\",\"id\":\"o\",\"parentId\":\"n\"}\n";
+    let whole = format!("{HEADER}{MESSAGE}{cut}{next}");
+    let before = HEADER.len() + MESSAGE.len();
+    for places in [&[1][..], &[before + 20], &[before + 5, before + 45], &[before + cut.len() - 2]]
+    {
+        let bench = Bench::new();
+        let path = bench.write("a.jsonl", &whole[..places[0].max(before)]);
+        bench.run(&path, Outcome::Imported);
+        for place in &places[1..] {
+            bench.write("a.jsonl", &whole[..*place]);
+            bench.run(&path, Outcome::Extended);
+        }
+        bench.write("a.jsonl", &whole);
+        bench.run(&path, Outcome::Extended);
+        assert_eq!(bench.export("a"), whole.as_bytes(), "{places:?}");
+        let reader = bench.reader("a");
+        let record = reader.by_key("n").expect("reads");
+        let record = record.unwrap_or_else(|| panic!("cut at {places:?}: no such key"));
+        assert_eq!(record.time_ms, 1_779_354_600_000, "{places:?}");
+        let chain = reader.path_to_root("o").expect("has it").map(|one| one.expect("reads").key);
+        let chain: Vec<_> = chain.map(Option::unwrap_or_default).collect();
+        assert_eq!(chain, ["o", "n", "m"], "{places:?}");
+        let mut journal = open(&bench.journal("a"));
+        let again = journal.append(&NewRecord::new(cut.trim_end()).key("n")).expect("appends");
+        assert!(again.duplicate && again.sequence == record.sequence, "{places:?}: {again:?}");
+        journal.close().expect("closes");
+        bench.run(&path, Outcome::Unchanged);
+    }
+}
+
 #[test]
 fn a_line_feed_alone_ends_the_line() {
     let bench = Bench::new();

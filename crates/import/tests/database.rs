@@ -77,6 +77,25 @@ fn every_session_is_the_lines_that_another_reader_finds() {
     }
 }
 
+/// The files are those that `OpenClaw` itself makes of sessions that are deleted.
+#[test]
+fn every_session_is_the_lines_that_openclaws_own_export_gives() {
+    for (which, sessions) in [("native", 2), ("imported", 12)] {
+        let bench = Bench::new();
+        let folder = fixtures_folder("sqlite").join(which).join("archived");
+        let database = unpack(&bench, which, "in/openclaw-agent.sqlite");
+        let (_, summary) = bench.run_all(&[database, folder.clone()]);
+        assert_eq!((summary.imported, summary.failed), (2 * sessions, 0));
+        for (name, packed) in contents(&folder) {
+            let (id, end) = name.split_once(".jsonl.").expect("an archive");
+            let end = end.strip_suffix(".zst").expect("is packed");
+            let expected = zstd::decode_all(&packed[..]).expect("unpacks");
+            assert!(bench.export(&format!("main/{id}")) == expected, "{which} {name}");
+            assert!(bench.export(&format!("{id}.{end}")) == expected, "the file itself: {name}");
+        }
+    }
+}
+
 #[test]
 fn what_its_tables_say_is_known_of_a_session() {
     let bench = Bench::new();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Words that say what was tried, that are parts of sentences, or that join two of them.
-const PARTS: [&str; 23] = [
+const PARTS: [&str; 28] = [
     "look at it",
     "open it",
     "read it",
@@ -29,6 +29,11 @@ const PARTS: [&str; 23] = [
     "… (…)",
     ", …",
     "sjournal import …",
+    "sjournal import ",
+    "…--format … …",
+    "sjournal … ……",
+    "export -o …",
+    "\\\"$(printf '…')\\\"",
 ];
 
 fn folder(path: &str) -> PathBuf {

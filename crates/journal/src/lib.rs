@@ -54,6 +54,11 @@
 //! system), what is written is seen by every reader, and `fdatasync` does what it says. On network
 //! and FUSE file systems opening for writing is refused. Linux is what is tested.
 
+/// The code in the embedding guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct EmbeddingGuide;
+
 mod actor;
 mod append;
 mod background;

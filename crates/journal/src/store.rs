@@ -472,19 +472,37 @@ impl Store {
         Ok(journals)
     }
 
+    /// The session of this very name: `agent/id`, or the id alone where only one agent has it.
+    ///
+    /// # Errors
+    /// `Io` where the folder cannot be read.
+    pub fn named(&self, text: &str) -> Result<Option<SessionName>> {
+        if let Some(exact) = self.of_this_name(text) {
+            return Ok(Some(exact));
+        }
+        let mut names = self.names()?;
+        names.retain(|name| name.id() == text);
+        Ok(if names.len() == 1 { names.pop() } else { None })
+    }
+
+    fn of_this_name(&self, text: &str) -> Option<SessionName> {
+        text.parse().ok().filter(|name| self.exists(name))
+    }
+
+    fn names(&self) -> Result<Vec<SessionName>> {
+        Ok(self.journals()?.into_iter().filter_map(|path| self.name_of(&path)).collect())
+    }
+
     /// The session that a name or an unambiguous beginning of one means: `agent/id`, or the id
     /// alone where no two agents have it.
     ///
     /// # Errors
     /// `NotFound`; `Invalid` where several begin so, with their names.
     pub fn resolve(&self, text: &str) -> Result<SessionName> {
-        if let Ok(exact) = text.parse::<SessionName>()
-            && self.exists(&exact)
-        {
+        if let Some(exact) = self.of_this_name(text) {
             return Ok(exact);
         }
-        let names: Vec<SessionName> =
-            self.journals()?.into_iter().filter_map(|path| self.name_of(&path)).collect();
+        let names = self.names()?;
         let exactly: Vec<&SessionName> = names.iter().filter(|name| name.id() == text).collect();
         let begins =
             |name: &&SessionName| name.id().starts_with(text) || name.to_string().starts_with(text);

@@ -33,6 +33,8 @@ use crate::survey::Standing;
 const ATTEMPTS_MAX: u32 = 1000;
 /// What the buffer keeps for the next append.
 const BUFFER_KEPT: usize = 4 << 20;
+/// A payload of this size at the end of a write is not copied into the buffer first.
+const LONG_PAYLOAD: usize = 16 << 10;
 
 /// A frame to be written.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,15 @@ impl Draft<'_> {
     pub(crate) fn frame_len(&self) -> u64 {
         (HEADER_LEN + self.meta.len() + self.payload.len()) as u64
     }
+}
+
+/// What is written of frames beside the buffer: the payload of the last one, where it is long.
+fn beside<'a>(last: &Draft<'a>) -> &'a [u8] {
+    if last.payload.len() < LONG_PAYLOAD { &[] } else { last.payload }
+}
+
+fn len_of(batches: &[&[Draft<'_>]]) -> usize {
+    fits(batches.iter().copied().flatten().map(Draft::frame_len).sum::<u64>())
 }
 
 /// Where a frame goes.
@@ -248,8 +259,8 @@ impl Writer {
         self.guard()?;
         self.must_not_have_ended(batches)?;
         for _ in 0..ATTEMPTS_MAX {
-            let last = self.encode(batches);
-            let landing = self.append_buffer();
+            let (last, beside) = self.encode(batches);
+            let landing = self.append_buffer(beside);
             if let Some(landed) = self.landed(batches, last, landing)? {
                 return Ok(landed);
             }
@@ -269,12 +280,13 @@ impl Writer {
         let (offset, previous) = (self.tail, self.chain.last_offset());
         let place =
             Place { offset, first: offset, batch_len: draft.frame_len(), previous, sequence };
-        let header = self.put(&draft, place);
-        let landing = self.append_buffer();
+        let beside = beside(&draft);
+        let header = self.put(&draft, place, beside.is_empty());
+        let landing = self.append_buffer(beside);
         let batches: &[&[Draft<'_>]] = &[&[draft]];
         match landing {
             Ok(Landing { offset, written })
-                if offset == self.tail && written == self.buffer.len() =>
+                if offset == self.tail && written == self.buffer.len() + beside.len() =>
             {
                 self.advance(batches, 1, Some(&header), written as u64);
                 Ok(Landed { start: offset, stored: 1, refused: None })
@@ -286,9 +298,12 @@ impl Writer {
         }
     }
 
-    /// Writes the buffer with one system call.
-    fn append_buffer(&self) -> io::Result<Landing> {
-        let landing = self.source.file.append(&self.buffer)?;
+    /// Writes the buffer, and the payload that is beside it, with one system call.
+    fn append_buffer(&self, beside: &[u8]) -> io::Result<Landing> {
+        let landing = match beside {
+            [] => self.source.file.append(&self.buffer)?,
+            _ => self.source.file.append_parts(&self.buffer, beside)?,
+        };
         if mutation::broken(Mutation::SkipLandingCheck)
             || (mutation::broken(Mutation::FloatingSeal) && self.is_sealing())
         {
@@ -310,7 +325,7 @@ impl Writer {
         last: Option<FrameHeader>,
         landing: io::Result<Landing>,
     ) -> Result<Option<Landed>> {
-        let meant = self.buffer.len();
+        let meant = len_of(batches);
         let landing = match landing {
             Ok(landing) => landing,
             Err(error) if is_no_space(&error) => {
@@ -357,9 +372,13 @@ impl Writer {
         Err(Error::new(self.path(), Cause::Poisoned { why }))
     }
 
-    /// Encodes the batches at the tail into the buffer; gives the last frame's header.
-    fn encode(&mut self, batches: &[&[Draft<'_>]]) -> Option<FrameHeader> {
+    /// Encodes the batches at the tail into the buffer; gives the last frame's header, and the payload
+    /// that goes behind the buffer.
+    fn encode<'a>(&mut self, batches: &[&[Draft<'a>]]) -> (Option<FrameHeader>, &'a [u8]) {
         self.clear_buffer();
+        let mut drafts = batches.iter().copied().flatten();
+        let beside = drafts.next_back().map_or(&[][..], beside);
+        let mut in_buffer = drafts.count() + 1 - usize::from(!beside.is_empty());
         let mut last = None;
         let mut offset = self.tail;
         let mut previous = self.chain.last_offset();
@@ -369,14 +388,15 @@ impl Writer {
             let batch_len = batch.iter().map(Draft::frame_len).sum::<u64>();
             for draft in *batch {
                 sequence += u64::from(draft.kind == FrameKind::Record);
-                let header =
-                    self.put(draft, Place { offset, first, batch_len, previous, sequence });
+                let place = Place { offset, first, batch_len, previous, sequence };
+                let header = self.put(draft, place, in_buffer > 0);
+                in_buffer = in_buffer.saturating_sub(1);
                 previous = offset;
                 offset = header.end();
                 last = Some(header);
             }
         }
-        last
+        (last, beside)
     }
 
     fn clear_buffer(&mut self) {
@@ -386,20 +406,26 @@ impl Writer {
         }
     }
 
-    /// Encodes one frame behind what is in the buffer.
+    /// Encodes one frame behind what is in the buffer, with its payload or without.
     #[inline]
-    fn put(&mut self, draft: &Draft<'_>, place: Place) -> FrameHeader {
+    fn put(&mut self, draft: &Draft<'_>, place: Place, with_payload: bool) -> FrameHeader {
         let begin = self.buffer.len();
         self.buffer.extend_from_slice(&[0; HEADER_LEN]);
         draft.meta.encode(&mut self.buffer);
-        self.buffer.extend_from_slice(draft.payload);
+        let meta_len = self.buffer.len() - begin - HEADER_LEN;
+        let beside = if with_payload {
+            self.buffer.extend_from_slice(draft.payload);
+            &[]
+        } else {
+            draft.payload
+        };
         let body = &self.buffer[begin + HEADER_LEN..];
         let header = FrameHeader {
             kind: draft.kind,
             flags: draft.meta.flags(),
-            meta_len: fits(body.len() - draft.payload.len()),
+            meta_len: fits(meta_len),
             payload_len: fits(draft.payload.len()),
-            body_checksum: self.source.codec.checksum(&[body]),
+            body_checksum: self.source.codec.checksum(&[body, beside]),
             incarnation: self.owner.incarnation.short(),
             generation: self.generation,
             sequence: place.sequence,

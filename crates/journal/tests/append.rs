@@ -421,3 +421,39 @@ fn a_broken_checkpoint_poisons_only_what_comes_later() {
     drop(bench.open().unwrap());
     assert_eq!(bench.texts(), ["one"]);
 }
+
+/// A long payload at the end of a write goes into the file from where it is. The bytes are those of
+/// a disk that is given them in one piece.
+#[test]
+fn long_payloads_at_any_place_of_a_batch_give_the_bytes_that_short_ones_give() {
+    let sizes = [0, 1, (16 << 10) - 1, 16 << 10, (16 << 10) + 1, 1 << 20];
+    let bench = Bench::new();
+    let by_parts = bench.folder().join("parts.journal");
+    let mut parts = Journal::create(&by_parts, &name("a"), &Options::default()).unwrap();
+    let mut whole = bench.create();
+    let (mut expected, mut frames) = (Vec::new(), 0);
+    for (round, first) in sizes.into_iter().enumerate() {
+        for second in sizes {
+            let payload = |size: usize| vec![b'a' + u8::try_from(round).unwrap(); size];
+            let record = |size| NewRecord::new(payload(size)).kind("kind");
+            parts.append(&record(second)).unwrap();
+            whole.append(&record(second)).unwrap();
+            let batch = [record(first), record(second)];
+            parts.append_all(&batch, &durably()).unwrap();
+            whole.append_all(&batch, &durably()).unwrap();
+            expected.extend([payload(second), payload(first), payload(second)]);
+            frames += 3;
+        }
+    }
+    parts.close().unwrap();
+    whole.close().unwrap();
+    for path in [&by_parts, &bench.path] {
+        let records = Reader::open(path).unwrap().records();
+        let payloads: Vec<_> = records.map(|record| record.unwrap().payload.to_vec()).collect();
+        assert_eq!(payloads.len(), frames);
+        assert!(payloads == expected, "every payload as it was given");
+        let verified = session_journal::verify(path, &mut |_, _| {}).unwrap();
+        assert!(verified.ok && verified.void_bytes == 0, "{verified:?}");
+    }
+    assert_eq!(std::fs::metadata(&by_parts).unwrap().len(), bench.len());
+}

@@ -131,9 +131,17 @@ fn a_name_or_its_beginning_means_one_session_or_is_refused() {
         store.create_blocking(&name).unwrap().close_blocking().unwrap();
     }
     let found = |text: &str| store.resolve(text).map(|name| name.to_string());
+    let named = |text: &str| store.named(text).expect("lists").map(|name| name.to_string());
     assert_eq!(found("main/chat-1").unwrap(), "main/chat-1", "exactly, although chat-10 begins so");
     assert_eq!(found("chat-1").unwrap(), "main/chat-1", "a bare id exactly");
     assert_eq!(found("chat-10").unwrap(), "main/chat-10");
+    for (text, name) in [("main/chat-1", "main/chat-1"), ("chat-1", "main/chat-1"), (&long, &long)]
+    {
+        assert_eq!(named(text).as_deref(), Some(name), "{text}");
+    }
+    for beginning in ["chat", "al", "main/chat", "twin", ""] {
+        assert_eq!(named(beginning), None, "{beginning:?} is no name, or that of two");
+    }
     assert_eq!(found("main/chat-10").unwrap(), "main/chat-10");
     assert_eq!(found("other/c").unwrap(), "other/chat-2");
     assert_eq!(found("al").unwrap(), "alone");

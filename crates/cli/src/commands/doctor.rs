@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use session_journal::ErrorKind;
-use session_journal_import::{Doctor, Finding, Severity};
+use session_journal_import::{Doctor, Finding, Severity, readable};
 
 use super::import::offers::offered;
 use crate::context::Context;
@@ -63,12 +63,12 @@ fn paths(args: &Args, context: &mut Context) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn answer(finding: &Finding, context: &mut Context) -> Result<(), Failure> {
-    let path = finding.path.to_string_lossy();
+    let path = readable(&finding.path);
     let severity = finding.severity.as_str();
     if context.json {
         context.output.json(&json!({
             "path": path, "severity": severity, "code": finding.code,
-            "what": finding.what, "next": finding.next,
+            "what": finding.what, "next": context.next(&finding.next),
         }))?;
         return Ok(context.output.flush()?);
     }
@@ -80,6 +80,6 @@ fn answer(finding: &Finding, context: &mut Context) -> Result<(), Failure> {
     let severity = context.output.paint(colour, &format!("{severity:<7}"));
     context.output.line(&format!("{severity}  {} [{}]", printable(&path), finding.code))?;
     context.output.line(&format!("         {}", printable(&finding.what)))?;
-    context.output.line(&format!("         next: {}", printable(&finding.next)))?;
+    context.output.line(&format!("         next: {}", printable(&context.next(&finding.next))))?;
     Ok(context.output.flush()?)
 }

@@ -110,7 +110,7 @@ fn to_output<T>(
     total: u64,
     context: &mut Context,
 ) -> Result<T, Failure> {
-    let (stop, mut progress) = (context.stop.clone(), context.progress("export"));
+    let (stop, mut progress) = (context.stop.clone(), context.progress_of_output("export"));
     let done = export(&mut context.output, &mut |bytes| {
         progress.at(bytes, total);
         !stop.is_requested()

@@ -13,12 +13,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use session_journal_import::{
     Attributes, Error, Format, Import, ImportOptions, Outcome, Plan, SourceReport, Summary,
+    readable, shell_path,
 };
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, complain, exit_code};
 use crate::json;
 use crate::output::Colour;
+use crate::progress::{Aside, Progress};
 use crate::text::{count, printable, size};
 use report::Report;
 
@@ -96,10 +98,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     let mut report = args.report.as_deref().map(Report::begin).transpose()?;
     let (summary, verdict) = work(&import, plan, report.as_mut(), context)?;
     if let Some(report) = report {
-        report.end(&summary_json(&summary))?;
+        report.end(&summary_json(&summary, args, context))?;
     }
     if context.json {
-        context.output.json(&summary_json(&summary))?;
+        context.output.json(&summary_json(&summary, args, context))?;
     } else {
         print_summary(&summary, args, context)?;
     }
@@ -136,12 +138,14 @@ fn work(
     context.stop.then(move || at_stop.stop());
     let mut verdict = Verdict::default();
     let mut answered = Ok(());
-    let summary = with_progress(import, context.progress("import"), || {
+    let progress = context.progress("import");
+    let aside = progress.aside();
+    let summary = with_progress(import, progress, || {
         import.run_plan(plan, &mut |report| {
             verdict.see(report);
             if answered.is_ok() {
-                let kept = file.as_mut().map_or(Ok(()), |file| file.add(&to_json(report)));
-                answered = kept.and_then(|()| answer(report, context));
+                let kept = file.as_mut().map_or(Ok(()), |file| file.add(&to_json(report, context)));
+                answered = kept.and_then(|()| answer(report, &aside, context));
             }
             if answered.is_err() {
                 control.stop();
@@ -153,11 +157,7 @@ fn work(
 }
 
 /// Shows how far the import is while it runs.
-fn with_progress<T>(
-    import: &Import,
-    mut progress: crate::progress::Progress,
-    run: impl FnOnce() -> T,
-) -> T {
+fn with_progress<T>(import: &Import, mut progress: Progress, run: impl FnOnce() -> T) -> T {
     let control = import.control();
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     thread::scope(|scope| {
@@ -199,29 +199,34 @@ impl Verdict {
     }
 }
 
-fn answer(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
+fn answer(report: &SourceReport, aside: &Aside, context: &mut Context) -> Result<(), Failure> {
     if context.json {
-        context.output.json(&to_json(report))?;
+        context.output.json(&to_json(report, context))?;
     } else {
         print(report, context)?;
     }
-    context.output.flush()?;
+    // A reader of a pipe may be slow, and has no bar to be glued to.
+    if context.output.is_terminal() {
+        aside.write(|| context.output.flush())?;
+    } else {
+        context.output.flush()?;
+    }
     if let Some(error) = report.error.as_ref().filter(|error| !error.is_interrupted()) {
-        complain(&Failure::Here(error.kind(), error.to_string()));
+        aside.write(|| complain(&Failure::Here(error.kind(), error.to_string())));
     }
     Ok(())
 }
 
-fn to_json(report: &SourceReport) -> Value {
+fn to_json(report: &SourceReport, context: &Context) -> Value {
     let damage = report.damage.iter().map(|damage| {
         json!({ "what": damage.what.as_str(), "lines": damage.lines, "count": damage.count })
     });
     let mut value = json!({
-        "source": report.source.to_string_lossy(),
+        "source": readable(&report.source),
         "session": report.session.as_ref().map(ToString::to_string),
         "outcome": report.outcome.as_str(),
         "reason": report.reason,
-        "next": report.next,
+        "next": context.next(&report.next),
         "records": report.records,
         "bytes": report.bytes,
         "opaque": report.opaque,
@@ -251,7 +256,7 @@ fn code(error: &Error) -> &'static str {
     if error.is_interrupted() { "interrupted" } else { error.code() }
 }
 
-fn summary_json(summary: &Summary) -> Value {
+fn summary_json(summary: &Summary, args: &Args, context: &Context) -> Value {
     json!({
         "summary": true,
         "sources": summary.sources,
@@ -271,7 +276,24 @@ fn summary_json(summary: &Summary) -> Value {
         "line_feeds": summary.added_line_feeds,
         "balanced": summary.is_balanced(),
         "verified": summary.verified,
+        "next": next(summary, args).map(|next| context.next(&next)),
     })
+}
+
+/// What to do behind the sources that arrived, or would; `None` where none did.
+fn next(summary: &Summary, args: &Args) -> Option<String> {
+    let new = summary.imported + summary.extended + summary.empty;
+    match (new, summary.unchanged) {
+        (0, 0) => None,
+        (0, _) => Some("nothing to do".to_owned()),
+        _ if !args.dry_run => Some("sjournal ls".to_owned()),
+        _ if args.paths.is_empty() => Some("sjournal import --yes".to_owned()),
+        _ => {
+            let format = args.format.0.map(|format| format!(" --format {format}"));
+            let paths: Vec<_> = args.paths.iter().map(|path| shell_path(path)).collect();
+            Some(format!("sjournal import{} {}", format.unwrap_or_default(), paths.join(" ")))
+        }
+    }
 }
 
 fn print(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
@@ -282,11 +304,12 @@ fn print(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
         Outcome::Failed => Colour::Red,
     };
     let outcome = context.output.paint(colour, &format!("{:<9}", report.outcome.as_str()));
-    let source = printable(&report.source.to_string_lossy());
+    let source = printable(&readable(&report.source));
     let Some(session) = &report.session else {
         let is_told = report.outcome == Outcome::Skipped;
         let why = if is_told { format!(": {}", printable(&report.reason)) } else { String::new() };
-        return Ok(context.output.line(&format!("{outcome}  {source}{why}"))?);
+        context.output.line(&format!("{outcome}  {source}{why}"))?;
+        return print_next(&report.next, context);
     };
     let (records, bytes) = (report.records, size(report.bytes));
     let name = printable(&session.to_string());
@@ -295,7 +318,16 @@ fn print(report: &SourceReport, context: &mut Context) -> Result<(), Failure> {
         let warning = context.output.paint(Colour::Yellow, &printable(warning));
         context.output.line(&format!("           {warning}"))?;
     }
-    Ok(())
+    // What to do behind plain successes is told once, in the end.
+    if report.warnings.is_empty() && report.outcome != Outcome::Empty {
+        return Ok(());
+    }
+    print_next(&report.next, context)
+}
+
+fn print_next(next: &str, context: &mut Context) -> Result<(), Failure> {
+    let next = printable(&context.next(next));
+    Ok(context.output.line(&format!("           next: {next}"))?)
 }
 
 fn print_summary(summary: &Summary, args: &Args, context: &mut Context) -> Result<(), Failure> {
@@ -318,9 +350,17 @@ fn print_summary(summary: &Summary, args: &Args, context: &mut Context) -> Resul
     let counts = counts.join(", ");
     let sources = count(summary.sources, "source");
     context.output.line(&format!("{sources}: {counts}; {all}, {seconds:.1} s{end}"))?;
-    if args.dry_run {
-        return Ok(());
+    if !args.dry_run {
+        print_sum(summary, args, context)?;
     }
+    match next(summary, args) {
+        Some(next) => Ok(context.output.line(&format!("next: {}", context.next(&next)))?),
+        None => Ok(()),
+    }
+}
+
+/// That every byte is where it should be.
+fn print_sum(summary: &Summary, args: &Args, context: &mut Context) -> Result<(), Failure> {
     let (read, records) = (summary.added_bytes, summary.added_payload);
     let feeds = count(summary.added_line_feeds, "line feed");
     let sum = if summary.is_balanced() { "every byte is there" } else { "BYTES ARE MISSING" };

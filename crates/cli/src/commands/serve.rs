@@ -80,7 +80,7 @@ impl Args {
         ];
         let flags = flags.into_iter().flatten().chain(self.set.iter().cloned());
         // Named for all commands, it counts for this one too.
-        let folder = context.named_folder().and_then(|folder| folder.to_str());
+        let folder = context.chosen_folder().and_then(|folder| folder.to_str());
         let folder = folder.map(|folder| ("store".to_owned(), folder.to_owned()));
         let variables = env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

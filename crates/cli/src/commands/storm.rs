@@ -88,8 +88,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
     context.stop.then(move || at_signal.cancel());
     let mut reports = Vec::new();
     for scheme in args.scheme.schemes() {
-        let mut progress = context.progress(scheme.as_str());
-        let mut tell = |over: Duration| progress.seconds(over.as_secs(), args.seconds);
+        let mut progress = context.progress(scheme.as_str()).in_seconds();
+        let mut tell = |over: Duration| progress.at(over.as_secs(), args.seconds);
         let run = storm::run(&options, *scheme, &stop, &mut tell);
         reports.push(runtime.block_on(run).map_err(failure)?);
     }

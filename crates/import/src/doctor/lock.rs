@@ -7,9 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+use super::Finding;
 use super::code::Code;
 use super::process::{Process, Running, look};
-use super::{Finding, shell_path};
+use crate::naming::file_name;
+use crate::shell::shell_path;
 
 /// A lock that is older is stale to `OpenClaw`, whoever holds it.
 const STALE_MS: i64 = 30 * 60 * 1000;
@@ -21,7 +23,7 @@ const LOCKS: [&str; 2] = [".jsonl.lock", "sessions.json.lock"];
 
 /// Whether this is a lock file of a session or a registry.
 pub(super) fn is_lock(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = file_name(path);
     LOCKS.iter().any(|end| name.ends_with(end))
 }
 
@@ -50,7 +52,7 @@ pub(super) fn examine(path: &Path) -> Finding {
     let of = path.with_extension("");
     let mut what = why;
     if !of.exists() {
-        let name = of.file_name().unwrap_or_default().to_string_lossy();
+        let name = file_name(&of);
         what = format!("{what}; {name}, which it is for, is not there");
     }
     code.about(path, what, next(code, path))

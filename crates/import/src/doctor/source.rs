@@ -1,11 +1,12 @@
 //! What is to be known of a source: the report of an import that did not take place.
 
+use super::Finding;
 use super::code::{Code, Severity};
-use super::{Finding, shell_path};
 use crate::copy::NO_LINE_FEED;
 use crate::damage::Oddity;
 use crate::error::Error;
 use crate::report::{Outcome, SourceReport};
+use crate::shell::import_command;
 use crate::sources::REGISTRY_NAME;
 
 /// What a last line without a line feed goes without saying with.
@@ -14,7 +15,7 @@ const CUTS: [Oddity; 3] = [Oddity::Torn, Oddity::Nul, Oddity::NotUtf8];
 /// Tells what is odd about a source, and what an import would save of it.
 pub(super) fn tell(report: &SourceReport, each: &mut dyn FnMut(Finding)) {
     let path = &report.source;
-    let import = || format!("sjournal import {}", shell_path(path));
+    let import = || import_command(path);
     match report.outcome {
         Outcome::Failed if is_interrupted(report) => return,
         Outcome::Failed => return each(failed(report)),

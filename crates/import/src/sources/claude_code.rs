@@ -7,6 +7,7 @@ use super::{Facts, Mapped, Registries, Source, UNNAMED, folders, names_above};
 use crate::attributes::Attributes;
 use crate::format::Format;
 use crate::lineage::{Lineage, Relation};
+use crate::naming::file_name;
 use crate::object::Object;
 
 pub(super) struct ClaudeCode;
@@ -70,7 +71,7 @@ impl Source for ClaudeCode {
     fn describe(&self, place: &Path, facts: &Facts, _: &Registries, attributes: &mut Attributes) {
         let names = names_above(place);
         let is_agent = names.last().is_some_and(|name| name == "subagents");
-        let file = place.file_name().unwrap_or_default().to_string_lossy();
+        let file = file_name(place);
         // Older releases had them beside the session.
         if is_agent || file.starts_with("agent-") {
             let above = names.iter().rev().nth(1).filter(|_| is_agent).cloned();

@@ -12,6 +12,7 @@ use super::{Facts, Find, Mapped, Registries, Source, UNNAMED, folders, names_abo
 use crate::attributes::Attributes;
 use crate::format::Format;
 use crate::lineage::{Lineage, Relation};
+use crate::naming::file_name;
 use crate::object::Object;
 use crate::role::{Role, Shape};
 
@@ -27,7 +28,7 @@ impl Source for Gemini {
     }
 
     fn find(&self, path: &Path) -> Option<Find> {
-        let name = path.file_name()?.to_str()?;
+        let name = file_name(path);
         let is_old = name.starts_with("session-") && name.ends_with(".json");
         let is_chat = is_old && names_above(path).iter().any(|name| name == "chats");
         is_chat.then_some(Find::Take(Role::Transcript, Shape::Whole))

@@ -10,6 +10,7 @@ use super::{Facts, Find, Mapped, Source, folders, names_above};
 use crate::attributes::Attributes;
 use crate::format::Format;
 use crate::lineage::{Lineage, Relation};
+use crate::naming::file_name;
 use crate::object::Object;
 use crate::role::Role;
 use names::FileName;
@@ -40,7 +41,7 @@ impl Source for OpenClaw {
     }
 
     fn find(&self, path: &Path) -> Option<Find> {
-        names::read(path.file_name()?.to_str()?).map(|name| name.find)
+        names::read(&file_name(path)).map(|name| name.find)
     }
 
     fn owns(&self, folder: &Path) -> bool {
@@ -92,7 +93,7 @@ impl Source for OpenClaw {
     ) {
         forked(facts, attributes);
         let Some(folder) = place.parent() else { return };
-        let file_name = place.file_name().unwrap_or_default().to_string_lossy();
+        let file_name = file_name(place);
         let name = names::read(&file_name).unwrap_or(FileName::PLAIN);
         if let Some(lineage) = name.lineage() {
             attributes.relate(lineage);

@@ -1,7 +1,7 @@
 //! This machine's files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,18 +35,9 @@ impl LocalFile {
         let (device, inode) = (metadata.dev(), metadata.ino());
         Ok(Self { path: path.to_owned(), file, in_place, device, inode })
     }
-}
 
-impl Storage for LocalFile {
-    fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
-        let written = loop {
-            match rustix::io::write(&self.file, bytes) {
-                Ok(written) => break written,
-                // Nothing was written, by definition of the error.
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
+    /// Where so many bytes went that were just appended.
+    fn landed(&self, written: usize) -> io::Result<Landing> {
         // An append leaves the position behind its own last byte, whatever others appended since.
         let end = rustix::fs::tell(&self.file)?;
         let offset = end.checked_sub(written as u64).ok_or_else(|| {
@@ -54,18 +45,33 @@ impl Storage for LocalFile {
         })?;
         Ok(Landing { offset, written })
     }
+}
+
+/// Calls again where a signal came first: nothing was done then, by definition of the error.
+pub(super) fn repeated<T>(
+    mut call: impl FnMut() -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
+impl Storage for LocalFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<Landing> {
+        self.landed(repeated(|| rustix::io::write(&self.file, bytes))?)
+    }
+
+    /// writev(2): its bytes stand together, as those of one write.
+    fn append_parts(&self, first: &[u8], rest: &[u8]) -> io::Result<Landing> {
+        let parts = [IoSlice::new(first), IoSlice::new(rest)];
+        self.landed(repeated(|| rustix::io::writev(&self.file, &parts))?)
+    }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.file.read_at(&mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(filled)
+        read_fully(&self.file, offset, buffer)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -113,6 +119,20 @@ impl Storage for LocalFile {
     }
 }
 
+/// Fills the buffer, going on after short reads.
+pub(super) fn read_fully(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, end: u64, bytes: u64) -> io::Result<()> {
     use rustix::fs::FallocateFlags;
@@ -157,7 +177,7 @@ impl Disk for LocalDisk {
 
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<Arc<dyn Storage>> {
         match create_unnamed(path, content) {
-            Err(error) if is_unsupported(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(error) => return Err(error),
             Ok(()) => return self.open(path, Access::Write),
         }
@@ -254,42 +274,55 @@ fn open_in_place(path: &Path, file: &File) -> io::Result<File> {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes a file without a name, then gives it one: a creator that is killed leaves nothing.
-#[cfg(target_os = "linux")]
 fn create_unnamed(path: &Path, content: &[u8]) -> io::Result<()> {
-    use rustix::fs::{AtFlags, CWD, Mode};
-    use std::os::fd::AsRawFd;
-
-    let fd = rustix::fs::open(
-        folder_of(path),
-        OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC,
-        Mode::from_raw_mode(FILE_MODE),
-    )?;
-    let file = File::from(fd);
+    let file = open_unnamed(folder_of(path))?;
     file.write_all_at(content, 0)?;
     file.sync_all()?;
-    // open(2): how an O_TMPFILE file is linked without privileges.
+    link_unnamed(&file, path)
+}
+
+/// A file in this folder that has no name; `Unsupported` where there are none.
+#[cfg(target_os = "linux")]
+pub(super) fn open_unnamed(folder: &Path) -> io::Result<File> {
+    use rustix::fs::Mode;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(folder, flags, Mode::from_raw_mode(FILE_MODE));
+    Ok(File::from(opened.map_err(unsupported_or)?))
+}
+
+/// Gives it a name that must be free. open(2): how that is done without privileges.
+#[cfg(target_os = "linux")]
+pub(super) fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD};
+    use std::os::fd::AsRawFd;
     let from = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, from.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
-    Ok(())
+    let linked = rustix::fs::linkat(CWD, from.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW);
+    linked.map_err(unsupported_or)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn create_unnamed(_path: &Path, _content: &[u8]) -> io::Result<()> {
+pub(super) fn open_unnamed(_folder: &Path) -> io::Result<File> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
-/// The file system has no unnamed files, or `/proc` is not there to link one.
-fn is_unsupported(error: &io::Error) -> bool {
+#[cfg(not(target_os = "linux"))]
+pub(super) fn link_unnamed(_file: &File, _path: &Path) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+/// Whether the file system has no unnamed files, or `/proc` is not there to link one.
+#[cfg(target_os = "linux")]
+fn unsupported_or(error: rustix::io::Errno) -> io::Error {
     use rustix::io::Errno;
-    let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    error.kind() == io::ErrorKind::Unsupported
-        || matches!(code, Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS))
-        || (code == Some(Errno::NOENT) && !Path::new("/proc/self/fd").exists())
+    let is_unsupported =
+        matches!(error, Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS)
+            || (error == Errno::NOENT && !Path::new("/proc/self/fd").exists());
+    if is_unsupported { io::Error::from(io::ErrorKind::Unsupported) } else { error.into() }
 }
 
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {

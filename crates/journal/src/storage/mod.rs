@@ -2,8 +2,10 @@
 //! keep. Tests put a disk of their own behind it.
 
 mod local;
+mod staging;
 
 pub use local::LocalDisk;
+pub use staging::Staging;
 
 use std::fmt;
 use std::io;
@@ -56,6 +58,14 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// Where nothing is known to be written. A write that was cut short is no error.
     fn append(&self, bytes: &[u8]) -> io::Result<Landing>;
+
+    /// The same for bytes that are in two places. The default copies them together first.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    fn append_parts(&self, first: &[u8], rest: &[u8]) -> io::Result<Landing> {
+        self.append(&[first, rest].concat())
+    }
 
     /// Fills `buffer` from `offset` on, going on after short reads; fewer bytes only at the end.
     ///

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use session_journal::SessionName;
-use session_journal_import::{Leaf, Result as Outcome, Tree};
+use session_journal_import::{Leaf, Result as Outcome, Tree, readable};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, complain};
@@ -28,6 +28,7 @@ pub(super) fn run(folder: &Path, gaps: bool, context: &mut Context) -> Result<Ex
     let stop = context.stop.clone();
     let total: u64 = catalogue.entries().iter().map(|one| length(&one.path)).sum();
     let (mut progress, mut done) = (context.progress("export"), 0);
+    let aside = progress.aside();
     tree.write(
         gaps,
         &mut |session, leaf| {
@@ -35,7 +36,7 @@ pub(super) fn run(folder: &Path, gaps: bool, context: &mut Context) -> Result<Ex
             progress.of(done, tree.len() as u64);
             progress.at(counts.bytes, total);
             if answered.is_ok() {
-                answered = answer(session, leaf, &mut counts, context);
+                answered = aside.write(|| answer(session, leaf, &mut counts, context));
             }
         },
         &mut || !stop.is_requested(),
@@ -88,7 +89,7 @@ fn answer(
         let what = format!("{} record(s) are missing from {} on", gap.records, gap.first);
         context.note(&format!("{session}: {what}"));
     }
-    let (name, file) = (leaf.session.to_string(), leaf.file.to_string_lossy());
+    let (name, file) = (leaf.session.to_string(), readable(&leaf.file));
     if context.json {
         context.output.json(&json!({
             "session": name, "file": file, "records": leaf.exported.records,

@@ -1,13 +1,13 @@
 //! With no path: what there is to import in the home folder, and whether to.
 
-use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use session_journal::ErrorKind;
-use session_journal_import::{Offer, offers};
+use session_journal_import::{Offer, offers, readable};
 
+use crate::ask;
 use crate::context::Context;
-use crate::exit::{Exit, Failure, note};
+use crate::exit::{Exit, Failure};
 use crate::text::{Align, count, printable, size, table};
 
 /// What is to be done.
@@ -29,18 +29,14 @@ pub(super) fn choose(yes: bool, context: &mut Context) -> Result<Choice, Failure
     if yes {
         return Ok(Choice::Import(paths()));
     }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        let what = "nobody can be asked here; give --yes to import all of it, or name the folders";
-        return Err(Failure::usage(what));
-    }
     let sources = found.iter().map(|offer| offer.sources).sum();
-    note(&format!("import {}? Nothing in them is changed. [y/N]", count(sources, "source")));
-    let mut answer = String::new();
-    // A signal ends the waiting.
-    let read = context.stop.at_once(|| io::stdin().lock().read_line(&mut answer));
-    read.map_err(Failure::Output)?;
-    let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-    Ok(if is_yes { Choice::Import(paths()) } else { Choice::Nothing(Exit::Done) })
+    let question = format!("import {}? Nothing in them is changed.", count(sources, "source"));
+    let otherwise = "give --yes to import all of it, or name the folders";
+    if ask::confirm(&question, otherwise, context)? {
+        return Ok(Choice::Import(paths()));
+    }
+    context.note("nothing was imported");
+    Ok(Choice::Nothing(Exit::Done))
 }
 
 /// What the home folder holds; a failure where that is nothing.
@@ -64,7 +60,7 @@ fn show(found: &[Offer], context: &mut Context) -> Result<(), Failure> {
         ("FOLDER", Align::Left),
     ];
     let rows = found.iter().map(|offer| {
-        let folder = printable(&offer.path.to_string_lossy());
+        let folder = printable(&readable(&offer.path));
         [offer.format.to_string(), offer.sources.to_string(), size(offer.bytes), folder]
     });
     let rows: Vec<_> = rows.collect();

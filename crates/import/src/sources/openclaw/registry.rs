@@ -10,6 +10,7 @@ use super::names;
 use crate::attributes::Attributes;
 use crate::lineage::{Lineage, Relation};
 use crate::object::Object;
+use crate::place::readable;
 
 /// The numbers of an entry that are kept.
 const COUNTERS: [&str; 8] = [
@@ -96,7 +97,7 @@ fn resets(folder: &Path) -> Vec<(i64, String)> {
     let names = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     names
         .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
+            let name = readable(entry.file_name());
             let told = names::read(&name)?;
             (told.relation == Some(Relation::SetAsideByReset)).then(|| Some((told.at_ms?, name)))?
         })

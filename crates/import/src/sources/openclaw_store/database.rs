@@ -9,10 +9,7 @@
 //! | a rollback journal: a writer was killed, or is at it | as a private copy of both, rolled back |
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fmt::Write;
 use std::fs::{self, Metadata};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use crate::error::{Error, Problem, Result};
+use crate::place::{escaped, with_end};
 
 /// How the name of a rollback journal ends.
 const ROLLBACK: &str = "-journal";
@@ -130,14 +128,8 @@ impl Stamp {
     }
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(end);
-    name.into()
-}
-
 fn bytes(path: &Path, end: &str) -> u64 {
-    fs::metadata(beside(path, end)).map_or(0, |metadata| metadata.len())
+    fs::metadata(with_end(path, end)).map_or(0, |metadata| metadata.len())
 }
 
 fn connect(path: &Path, options: &str) -> rusqlite::Result<Connection> {
@@ -156,21 +148,6 @@ fn connect(path: &Path, options: &str) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn escaped(path: &Path) -> String {
-    let mut text = String::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'.' | b'_' | b'-' | b'~' => text.push(char::from(*byte)),
-            byte if byte.is_ascii_alphanumeric() => text.push(char::from(*byte)),
-            byte => {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "%{byte:02x}");
-            }
-        }
-    }
-    text
-}
-
 fn private_copy(path: &Path) -> std::io::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("session-journal-").tempdir()?;
     let name = path.file_name().unwrap_or_default();
@@ -179,18 +156,8 @@ fn private_copy(path: &Path) -> std::io::Result<TempDir> {
     fs::set_permissions(&inside, fs::Permissions::from_mode(0o600))?;
     for end in ["-wal", ROLLBACK] {
         if bytes(path, end) > 0 {
-            fs::copy(beside(path, end), beside(&inside, end))?;
+            fs::copy(with_end(path, end), with_end(&inside, end))?;
         }
     }
     Ok(folder)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_what_a_uri_would_take_for_its_own() {
-        assert_eq!(escaped(Path::new("/a b/c?d#e%f.sqlite")), "/a%20b/c%3fd%23e%25f.sqlite");
-    }
 }
