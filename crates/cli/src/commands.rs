@@ -14,6 +14,8 @@ mod ls;
 mod repair;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "storm")]
+mod storm;
 mod tail;
 mod verify;
 
@@ -41,6 +43,11 @@ pub(crate) enum Command {
     Delete(delete::Args),
     #[cfg(feature = "serve")]
     Serve(serve::Args),
+    #[cfg(feature = "storm")]
+    Storm(storm::Args),
+    #[cfg(feature = "storm")]
+    #[command(hide = true)]
+    StormLocks(storm::LocksArgs),
     Completions(completions::Args),
 }
 
@@ -82,6 +89,10 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         Command::Delete(args) => delete::run(&args, context),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&args, context),
+        #[cfg(feature = "storm")]
+        Command::Storm(args) => storm::run(&args, context),
+        #[cfg(feature = "storm")]
+        Command::StormLocks(args) => storm::run_locks(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }

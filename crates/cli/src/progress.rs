@@ -28,6 +28,16 @@ impl Progress {
         Self { what, begin: Instant::now(), is_shown: false, bar }
     }
 
+    /// Counts seconds, where others count bytes.
+    #[cfg(feature = "storm")]
+    pub(crate) fn in_seconds(self) -> Self {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} s");
+        if let (Some(bar), Ok(style)) = (&self.bar, style) {
+            bar.set_style(style);
+        }
+        self
+    }
+
     /// So many files of so many are done.
     pub(crate) fn of(&mut self, done: u64, total: u64) {
         if let Some(bar) = &self.bar {

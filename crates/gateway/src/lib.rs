@@ -56,6 +56,8 @@ mod redelivery;
 pub mod running;
 mod server;
 mod state;
+#[cfg(feature = "storm")]
+pub mod storm;
 pub mod turn;
 
 pub use auth::{Auth, Visitor};
