@@ -69,10 +69,8 @@ impl Gateway {
     /// The body of an answer that is no JSON.
     pub fn text(&self, target: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("connects");
-        let head = format!(
-            "GET {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-            self.address
-        );
+        let head =
+            format!("GET {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
         stream.write_all(head.as_bytes()).expect("writes");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("reads");
