@@ -22,6 +22,41 @@ async fn health_is_told_and_readiness_ends_with_the_store() {
     server.stop().await;
 }
 
+/// H3, H8: what was not imported, cannot be read or is in the way of nobody is no reason not to start.
+#[tokio::test]
+async fn a_store_with_what_others_left_in_it_is_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let agent = folder.path().join("main");
+    std::fs::create_dir(&agent).expect("makes");
+    let strangers = [
+        ("sessions.json", "{\"agent:main:main\":{\"sessionId\":\"gone\"}}"),
+        ("one.jsonl", "{\"type\":\"session\",\"id\":\"one\"}\n{\"half"),
+        ("one.jsonl.lock", "{\"pid\":1}"),
+        ("one.jsonl.deleted.1", ""),
+        ("broken.journal", "no journal"),
+        ("empty.journal", ""),
+    ];
+    for (name, text) in strangers {
+        std::fs::write(agent.join(name), text).expect("writes");
+    }
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    assert_eq!(client.get("/readyz").await.well()["ok"], true);
+    assert_eq!(client.append("main/one", "x").await["seq"], 1);
+    let listed = client.get("/v1/sessions?order=name").await.well();
+    let error = |session: &str| {
+        let all = listed["sessions"].as_array().expect("sessions").iter();
+        let one = all.clone().find(|one| one["session"] == session);
+        one.unwrap_or_else(|| panic!("{session}: {listed}"))["error"].clone()
+    };
+    assert_eq!(error("main/one"), Value::Null);
+    assert_eq!(error("main/broken"), "not-a-journal");
+    server.stop().await;
+    for (name, text) in strangers {
+        assert_eq!(std::fs::read_to_string(agent.join(name)).expect("is there"), text, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn metrics_count_what_was_done() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -87,6 +87,38 @@ async fn a_key_that_damage_may_hide_is_unknown_and_the_session_stays() {
     server.stop().await;
 }
 
+/// A model is not asked to go on as if nothing were missing.
+#[tokio::test]
+async fn a_turn_whose_context_lost_a_record_is_corrupt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, file) = holding(folder.path()).await;
+    let message =
+        |text: &str| json!({ "kind": "message", "json": { "role": "user", "content": text } });
+    let lost = append(&server, "a/s", message("lost")).await.well();
+    append(&server, "a/s", message("kept")).await.well();
+    // So much that there is a checkpoint: what it has indexed no damage can hide.
+    append(&server, "a/s", text(&"x".repeat(1 << 20))).await.well();
+    server.stop().await;
+    let damaged = OpenOptions::new().write(true).open(&file).expect("opens");
+    damaged
+        .write_all_at(&[0xff; 8], lost["offset"].as_u64().expect("a number") + 80)
+        .expect("writes");
+    drop(damaged);
+
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    let turns = format!("{}/turns", path("a/s"));
+    let answer = client.post(&turns, json!({ "key": "t1", "text": "hello" })).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "corrupt"), "{answer:?}");
+    let answer = answer.json();
+    assert_eq!((&answer["first_seq"], &answer["records_lost"]), (&json!(2), &json!(1)), "{answer}");
+    // Whoever reads goes on behind it, and whoever appends as well.
+    let page = client.get(&format!("{}/records?from=2&limit=1", path("a/s"))).await.well();
+    assert_eq!((&page["gaps"][0]["first_seq"], &page["records"][0]["seq"]), (&json!(2), &json!(3)));
+    append(&server, "a/s", json!({ "payload": "two", "key": "k" })).await.well();
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn another_name_of_a_deleted_file_is_sealed() {
     let folder = tempfile::tempdir().expect("a folder");

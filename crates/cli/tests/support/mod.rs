@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
+pub mod gateway;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -62,6 +62,7 @@ const APPEND_QUERY: &[(&str, &str, &str)] = &[
     ),
     ("create", "boolean", "Create the session where it is not there"),
     ("durability", "string", "`durable`: answer behind the sync; `written`: behind the write"),
+    ("ignore_gaps", "boolean", "Append although damage may hide an earlier record with that key"),
     ("expect_seq", "integer", "Append only if the last record is this one"),
     ("expect_mark", "string", "Append only if nothing came behind this mark"),
     ("expect_kinds", "string", "… but for records of these kinds, separated by commas"),
@@ -318,6 +319,7 @@ struct How {
     takeover: TakeoverArg,
     create: bool,
     durability: Option<When>,
+    ignore_gaps: bool,
     expect_seq: Option<u64>,
     expect_mark: Option<String>,
     expect_kinds: Option<String>,
@@ -330,7 +332,8 @@ impl How {
 
     fn options(&self) -> Result<AppendOptions> {
         let durability = self.durability.map(Into::into);
-        Ok(AppendOptions { durability, expect: self.expect()?, ..AppendOptions::default() })
+        let (expect, ignore_gaps) = (self.expect()?, self.ignore_gaps);
+        Ok(AppendOptions { durability, expect, ignore_gaps, ..AppendOptions::default() })
     }
 
     fn expect(&self) -> Result<Expect> {
