@@ -62,9 +62,13 @@ fn in_store(
     let (name, path) = match store.named(text)? {
         Some(name) => (name.clone(), store.path_of(&name)),
         // The attributes of all sessions are read for it.
-        None => match context.catalogue()?.find(text) {
-            Some(entry) => (entry.name.clone(), entry.path.clone()),
-            None => store.resolve(text).map(|name| (name.clone(), store.path_of(&name)))?,
+        None => match context.catalogue()?.find(text)[..] {
+            [] => store.resolve(text).map(|name| (name.clone(), store.path_of(&name)))?,
+            [entry] => (entry.name.clone(), entry.path.clone()),
+            [one, other, ..] => {
+                let what = format!("{text:?} is the id of {} and of {}", one.name, other.name);
+                return Err(Failure::usage(format!("{what}; give the name in full")));
+            }
         },
     };
     match meant {

@@ -123,6 +123,22 @@ fn a_session_is_found_by_the_id_in_its_header() {
     bench.run(&["info", &id[1..]]).fails(4, "not-found");
 }
 
+/// Two files that claim one id both arrive; asked for by it, one of them was taken without a word, and
+/// appended to.
+#[test]
+fn an_id_that_two_sources_state_is_refused_with_both_names() {
+    let bench = Bench::new();
+    for file in ["one", "two"] {
+        bench.write(&format!("in/{file}.jsonl"), "{\"type\":\"session\",\"id\":\"same\"}\n");
+    }
+    bench.done(&["import", "in"]);
+    for said in [bench.run(&["info", "same"]), bench.feed(&["append", "same"], "x\n")] {
+        said.fails(2, "invalid");
+        assert!(said.err.contains("one") && said.err.contains("two"), "{}", said.err);
+    }
+    bench.done(&["info", "one"]);
+}
+
 /// The beginning of a name won over the id that another session states.
 #[test]
 fn what_is_meant_exactly_wins_over_the_beginning_of_a_name() {

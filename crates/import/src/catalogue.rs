@@ -113,10 +113,11 @@ impl Catalogue {
         self.outdated.contains(&entry.path)
     }
 
-    /// The session that this text is the key of, else the one that it is the id of.
+    /// The session that this text is the key of, else the one that it is the id of; all of them where
+    /// several state that id.
     #[must_use]
-    pub fn find(&self, text: &str) -> Option<&Entry> {
-        self.by_key(text).or_else(|| self.by_id(text))
+    pub fn find(&self, text: &str) -> Vec<&Entry> {
+        self.by_key(text).map_or_else(|| self.all_by_id(text), |one| vec![one])
     }
 
     /// The session that has this key in its program's registry. A registry gives a key to a new
@@ -135,21 +136,34 @@ impl Catalogue {
         self.entries.iter().filter(is_its).max_by_key(age)
     }
 
-    /// The session whose source states this id: the plain file before what was set aside of it.
+    /// The session whose source states this id: the plain file before what was set aside of it. One of
+    /// them where several do.
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&Entry> {
+        self.all_by_id(id).first().copied()
+    }
+
+    /// The sessions whose sources state this id, and none of them less plainly than another.
+    fn all_by_id(&self, id: &str) -> Vec<&Entry> {
         let is_transcript = |one: &&Entry| one.attributes.role == Role::Transcript;
-        self.plainest(self.with_id(id).filter(is_transcript))
+        let mut all: Vec<_> = self.with_id(id).filter(is_transcript).collect();
+        let plainest = all.iter().map(|one| self.plainness(one)).min();
+        all.retain(|one| Some(self.plainness(one)) == plainest);
+        all
     }
 
     fn with_id(&self, id: &str) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |one| one.attributes.header_id.as_deref() == Some(id))
     }
 
+    fn plainest<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Option<&'a Entry> {
+        entries.min_by_key(|one| self.plainness(one))
+    }
+
     /// What a source was last before what it was once, and the plain file before what was set aside
     /// of it, which has relations.
-    fn plainest<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Option<&'a Entry> {
-        entries.min_by_key(|one| (self.is_outdated(one), one.attributes.lineage.len()))
+    fn plainness(&self, entry: &Entry) -> (bool, usize) {
+        (self.is_outdated(entry), entry.attributes.lineage.len())
     }
 
     /// Where a session comes from, step by step: its own relations first, then those of the
@@ -275,6 +289,24 @@ mod tests {
         let found = catalogue.by_id("i").map(|one| one.name.to_string());
         assert_eq!(found.as_deref(), Some("plain"));
         assert!(catalogue.by_id("other").is_none());
+    }
+
+    #[test]
+    fn an_id_that_two_sources_state_is_that_of_both() {
+        let with = |source, lineage| Attributes {
+            header_id: Some("i".to_owned()),
+            role: Role::Transcript,
+            ..from(source, lineage)
+        };
+        let backup = vec![Lineage::to_file(Relation::BackupOf, "a.jsonl")];
+        let catalogue = Catalogue::of(vec![
+            entry("a", with("/s/a.jsonl", Vec::new())),
+            entry("a.bak", with("/s/a.jsonl.bak", backup)),
+            entry("b", with("/s/b.jsonl", Vec::new())),
+        ]);
+        let names = catalogue.find("i").into_iter().map(|one| one.name.to_string());
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
+        assert!(catalogue.find("other").is_empty());
     }
 
     #[test]
