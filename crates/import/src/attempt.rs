@@ -236,7 +236,7 @@ impl Attempt<'_> {
     /// Makes the journal of a new session; `None` where somebody was faster.
     pub(crate) fn make(&self, name: &SessionName) -> Result<Option<Journal>> {
         let path = self.path_of(name);
-        make_folder(&self.import.folder, &path)?;
+        make_folder(&path)?;
         let options = &self.import.options.journal;
         let create = |options: &Options| match Journal::create(&path, name, options) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
@@ -469,16 +469,20 @@ fn other_than(name: &SessionName, plain: &SessionName, reasons: Vec<String>) -> 
 }
 
 /// Makes the folder of a journal where there is none, for this user only, as the store does.
-fn make_folder(store: &Path, path: &Path) -> Result<()> {
-    let folder = path.parent().unwrap_or(store);
-    if folder.is_dir() {
+fn make_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.is_dir();
+    let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
+    if missing.is_empty() {
         return Ok(());
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Error::io(folder, "make the folder", error))?;
-    // The engine syncs the folder of the journal; the entry of that folder is ours.
-    let above = if folder == store { store.parent().unwrap_or(store) } else { store };
-    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-    let synced = std::fs::File::open(above).and_then(|above| above.sync_all());
-    synced.map_err(|error| Error::io(above, "sync the folder", error))
+    // The engine syncs the folder of the journal; the entries of those folders are ours.
+    for above in missing.into_iter().filter_map(Path::parent) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        let synced = std::fs::File::open(above).and_then(|above| above.sync_all());
+        synced.map_err(|error| Error::io(above, "sync the folder", error))?;
+    }
+    Ok(())
 }
