@@ -32,9 +32,10 @@ async fn collect(listener: TcpListener, told: mpsc::UnboundedSender<(String, Val
         let mut body = vec![0; length];
         reader.read_exact(&mut body).await.expect("reads");
         let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
-        stream.write_all(answer.as_bytes()).await.expect("answers");
         let body = serde_json::from_slice(&body).expect("JSON");
+        // Before the answer: the exporter ends when it has that.
         told.send((head, body)).expect("is read");
+        stream.write_all(answer.as_bytes()).await.expect("answers");
     }
 }
 
