@@ -7,6 +7,8 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded when they are printed")]
 
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use session_journal::{Durability, NewRecord, Options, Session, SessionName, Store, StoreOptions};
@@ -46,16 +48,17 @@ async fn load(
         open.push(store.create(&name).await?);
     }
     let (begin, mut running) = (Instant::now(), JoinSet::new());
-    for task in 0..tasks {
-        running.spawn(append(open[task % sessions].clone(), begin + seconds));
+    let turns = Arc::new(Turns { open, next: AtomicUsize::new(0) });
+    for _ in 0..tasks {
+        running.spawn(append(Arc::clone(&turns), begin + seconds));
     }
     let mut times = Vec::new();
     while let Some(done) = running.join_next().await {
         times.extend(done??);
     }
     let took = begin.elapsed();
-    for session in open {
-        session.close().await?;
+    for session in &turns.open {
+        session.clone().close().await?;
     }
     times.sort_unstable();
     let rate = times.len() as f64 / took.as_secs_f64();
@@ -64,12 +67,24 @@ async fn load(
     Ok(())
 }
 
+/// The sessions, each in its turn, as `wrk` asks for them.
+struct Turns {
+    open: Vec<Session>,
+    next: AtomicUsize,
+}
+
+impl Turns {
+    fn next(&self) -> &Session {
+        &self.open[self.next.fetch_add(1, Ordering::Relaxed) % self.open.len()]
+    }
+}
+
 /// Appends until that moment; how long each took.
-async fn append(session: Session, until: Instant) -> session_journal::Result<Vec<Duration>> {
+async fn append(turns: Arc<Turns>, until: Instant) -> session_journal::Result<Vec<Duration>> {
     let record = NewRecord::new(vec![b'x'; PAYLOAD_BYTES]);
     let (mut times, mut before) = (Vec::new(), Instant::now());
     while before < until {
-        session.append(record.clone()).await?;
+        turns.next().append(record.clone()).await?;
         let now = Instant::now();
         times.push(now - before);
         before = now;

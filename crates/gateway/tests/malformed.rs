@@ -228,6 +228,60 @@ fn no_request_fails_inside_and_every_answer_is_described() {
     runtime.block_on(server.stop());
 }
 
+/// The members of a body that may be there, and whether the document says that they may be null.
+fn optional_members(path: &str) -> Vec<(String, bool)> {
+    let document = &document().0;
+    let body = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+    let Some(reference) = body["schema"]["$ref"].as_str() else { return Vec::new() };
+    let schema = &document["components"]["schemas"][reference.rsplit('/').next().expect("a name")];
+    let may_be_null = |member: &Value| {
+        let is_anything = ["type", "oneOf", "$ref"].iter().all(|one| member[one].is_null());
+        let types = member["type"].as_array();
+        let has_null = types.is_some_and(|types| types.contains(&Value::from("null")));
+        is_anything
+            || has_null
+            || member["oneOf"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one["type"] == "null"))
+    };
+    let members = schema["properties"].as_object().expect("members").iter();
+    members.map(|(name, member)| (name.clone(), may_be_null(member))).collect()
+}
+
+#[test]
+fn what_may_be_null_is_what_the_document_says() {
+    let runtime = tokio::runtime::Runtime::new().expect("starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = runtime.block_on(Server::on(folder.path()));
+    runtime.block_on(async {
+        let client = server.client();
+        client.append("a/s", "x").await;
+        client.append("b/s", "x").await;
+        let (mut wrong, mut number) = (Vec::new(), 0);
+        for (method, path) in document().operations() {
+            if method != "POST" {
+                continue;
+            }
+            for (name, may_be_null) in optional_members(&path) {
+                number += 1;
+                let fitting = fitting(&path, number).unwrap_or_else(|| serde_json::json!({}));
+                if fitting.get(&name).is_some() {
+                    continue;
+                }
+                let mut body = fitting;
+                body[&name] = Value::Null;
+                let answer = client.post(&path.replace("{session}", "a%2Fs"), body).await;
+                if answer.status.is_success() != may_be_null {
+                    wrong.push(format!("{path} {name}: {}", answer.status));
+                }
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+        assert!(number > 30, "{number}");
+    });
+    runtime.block_on(server.stop());
+}
+
 #[test]
 fn what_is_no_http_at_all_harms_nobody() {
     let runtime = tokio::runtime::Runtime::new().expect("starts");
