@@ -45,8 +45,8 @@ pub struct ImportOptions {
     /// Export what was imported once more, and compare it with the source. Default: false. Costs
     /// one more read of each session.
     pub verify: bool,
-    /// How many sources at a time. Default: 8, for most of the time is spent waiting for the disk to
-    /// sync.
+    /// How many sources at a time. Default: 8, so that some are read and parsed while others wait for
+    /// the disk.
     pub jobs: usize,
     /// How journals are opened. Default: records of up to 1 GiB, no sync before the receipt, which
     /// makes everything before it durable, and the label `import`; else the engine's. A rollback
