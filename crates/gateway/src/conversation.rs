@@ -30,9 +30,11 @@ pub const DELIVERY_BEGIN: &str = "delivery.begin";
 pub const DELIVERY_INTENT: &str = "delivery.intent";
 /// It was delivered, or refused for good.
 pub const DELIVERY_DONE: &str = "delivery.done";
+/// Up to some place everything that was to be delivered is done.
+pub const DELIVERY_SETTLED: &str = "delivery.settled";
 
 /// Kinds that say nothing new: they may come while a turn thinks.
-pub const HARMLESS: [&str; 9] = [
+pub const HARMLESS: [&str; 10] = [
     COMPACTION,
     HEARTBEAT,
     CANCELLED,
@@ -40,6 +42,7 @@ pub const HARMLESS: [&str; 9] = [
     DELIVERY_BEGIN,
     DELIVERY_INTENT,
     DELIVERY_DONE,
+    DELIVERY_SETTLED,
     session_journal_import::ATTRIBUTES_KIND,
     session_journal_import::RECEIPT_KIND,
 ];
