@@ -21,7 +21,7 @@ impl Scene {
         Self { folder, journal }
     }
 
-    fn append(&mut self, records: Vec<NewRecord>) -> u64 {
+    fn append(&mut self, records: &[NewRecord]) -> u64 {
         let appended = records.iter().map(|record| self.journal.append(record).expect("appends"));
         appended.last().map_or(0, |appended| appended.sequence.get())
     }
@@ -29,16 +29,16 @@ impl Scene {
     fn intends(&mut self, key: &str) -> u64 {
         let address = Address { sink: "chat".to_owned(), to: String::new() };
         let what = What::Message(Message::text_of(Role::User, key));
-        self.append(intent_records(key, &Intent { address, what }))
+        self.append(&intent_records(key, &Intent { address, what }))
     }
 
     fn is_done(&mut self, key: &str) {
-        self.append(vec![done_record(key, &Done::Delivered)]);
+        self.append(&[done_record(key, &Done::Delivered)]);
     }
 
     fn talks(&mut self, messages: u64) {
         let message = |number| NewRecord::new(format!("message {number}")).kind("message");
-        self.append((0..messages).map(message).collect());
+        self.append(&(0..messages).map(message).collect::<Vec<_>>());
     }
 
     fn reader(&self) -> Reader {
@@ -52,7 +52,7 @@ impl Scene {
     /// As whoever recovers does; gives the place of the record.
     fn settles(&mut self) -> u64 {
         let settled = self.look().settled.expect("a few are open");
-        self.append(vec![settled.record()])
+        self.append(&[settled.record()])
     }
 }
 
@@ -106,7 +106,7 @@ fn what_began_after_the_look_is_found_behind_a_place_that_is_called_settled() {
     scene.is_done("d1");
     let settled = scene.look().settled.expect("none is open");
     scene.intends("d2");
-    scene.append(vec![settled.record()]);
+    scene.append(&[settled.record()]);
     assert_eq!(keys(&scene.look()), ["d2"]);
 }
 
@@ -158,9 +158,9 @@ fn a_record_of_another_kind_settles_nothing() {
     let mut scene = Scene::new();
     let forged = r#"{"before_seq":3,"open_seqs":[]}"#;
     scene.intends("open");
-    scene.append(vec![NewRecord::new(forged).kind("message").key(settled_key(1))]);
+    scene.append(&[NewRecord::new(forged).kind("message").key(settled_key(1))]);
     assert_eq!(keys(&scene.look()), ["open"]);
     let later = r#"{"before_seq":99,"open_seqs":[]}"#;
-    scene.append(vec![NewRecord::new(later).kind(DELIVERY_SETTLED).key(settled_key(2))]);
+    scene.append(&[NewRecord::new(later).kind(DELIVERY_SETTLED).key(settled_key(2))]);
     assert_eq!(keys(&scene.look()), ["open"], "it tells of what comes behind it");
 }
