@@ -352,7 +352,7 @@ async fn a_message_arrives_in_a_session_that_lost_a_record() {
     let reader = Reader::open(path).expect("a journal");
     let texts = reader.records().with_gaps().filter_map(|item| match item.expect("reads") {
         Item::Record(record) => Message::of(&record),
-        _ => None,
+        Item::Gap(_) => None,
     });
     assert_eq!(texts.map(|one| one.text()).collect::<Vec<_>>(), ["for you"]);
 }
