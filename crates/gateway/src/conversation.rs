@@ -22,6 +22,8 @@ pub const ANNOUNCE: &str = "announce";
 pub const SPAWN: &str = "spawn";
 /// A turn was cancelled.
 pub const CANCELLED: &str = "turn.cancelled";
+/// What a model said before it had said all: `{"turn":…,"begun":…,"text":…}`.
+pub const DRAFT: &str = "turn.draft";
 /// Somebody is alive.
 pub const HEARTBEAT: &str = "heartbeat";
 /// From here on there are deliveries in this session.
@@ -34,10 +36,11 @@ pub const DELIVERY_DONE: &str = "delivery.done";
 pub const DELIVERY_SETTLED: &str = "delivery.settled";
 
 /// Kinds that say nothing new: they may come while a turn thinks.
-pub const HARMLESS: [&str; 10] = [
+pub const HARMLESS: [&str; 11] = [
     COMPACTION,
     HEARTBEAT,
     CANCELLED,
+    DRAFT,
     SPAWN,
     DELIVERY_BEGIN,
     DELIVERY_INTENT,
