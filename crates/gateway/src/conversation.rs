@@ -22,6 +22,8 @@ pub const ANNOUNCE: &str = "announce";
 pub const SPAWN: &str = "spawn";
 /// A turn was cancelled.
 pub const CANCELLED: &str = "turn.cancelled";
+/// What a model said before it had said all: `{"turn":…,"begun":…,"text":…}`.
+pub const DRAFT: &str = "turn.draft";
 /// Somebody is alive.
 pub const HEARTBEAT: &str = "heartbeat";
 /// From here on there are deliveries in this session.
@@ -30,16 +32,20 @@ pub const DELIVERY_BEGIN: &str = "delivery.begin";
 pub const DELIVERY_INTENT: &str = "delivery.intent";
 /// It was delivered, or refused for good.
 pub const DELIVERY_DONE: &str = "delivery.done";
+/// Up to some place everything that was to be delivered is done.
+pub const DELIVERY_SETTLED: &str = "delivery.settled";
 
 /// Kinds that say nothing new: they may come while a turn thinks.
-pub const HARMLESS: [&str; 9] = [
+pub const HARMLESS: [&str; 11] = [
     COMPACTION,
     HEARTBEAT,
     CANCELLED,
+    DRAFT,
     SPAWN,
     DELIVERY_BEGIN,
     DELIVERY_INTENT,
     DELIVERY_DONE,
+    DELIVERY_SETTLED,
     session_journal_import::ATTRIBUTES_KIND,
     session_journal_import::RECEIPT_KIND,
 ];

@@ -37,6 +37,8 @@ points! {
     ContextRead = "turn.context-read",
     /// The model began to answer.
     Answering = "turn.answering",
+    /// A part of it is stored, and nobody heard it yet.
+    DraftStored = "turn.draft-stored",
     /// The answer is whole, and only in memory.
     Answered = "turn.answered",
     /// The answer is stored, with what is to be delivered of it.

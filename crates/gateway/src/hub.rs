@@ -278,6 +278,20 @@ impl Hub {
         }
     }
 
+    /// Appends a record that may as well be missing. Where it cannot be stored the session is left as it
+    /// is, so that whoever appends next learns why.
+    pub(crate) async fn append_aside(&self, name: &SessionName, record: NewRecord) -> Result<()> {
+        let (bytes, started) = (record.payload.len(), Instant::now());
+        let session = self.session(name, Ask::default()).await?;
+        match session.append_all(vec![record], AppendOptions::default()).await {
+            Ok(appended) => {
+                self.count_append(&appended, 1, bytes, started.elapsed());
+                Ok(())
+            }
+            Err(rejected) => Err(Problem::from(rejected.error).about(name)),
+        }
+    }
+
     /// Lets a session go that its last error finished; true where it may be asked for again at once.
     async fn give_up(
         &self,

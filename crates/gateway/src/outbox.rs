@@ -20,7 +20,7 @@ use crate::failpoint::{Point, pass};
 use crate::hub::{Ask, Hub};
 use crate::metrics::Kind;
 use crate::problem::{Problem, Result};
-use records::{done_at, done_record, intent_key, pending_in};
+use records::{Settled, done_at, done_record, intent_key, look, or_hidden};
 
 pub(crate) use records::{deliveries, intent_at, intent_records, outgoing_key};
 pub use sinks::{Kept, Memory, SessionSink, Sink, SinkError, Webhook};
@@ -32,6 +32,8 @@ pub const ANNOUNCEMENT: &str = "announce";
 
 /// So many deliveries that were left open are made at a time.
 const AT_A_TIME: usize = 32;
+/// Whoever reads more records than this to find what is open says in the journal how far all is done.
+const SETTLED_AFTER: u64 = 512;
 
 /// Where something goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +155,8 @@ struct Stored {
 enum Found {
     Open(Box<Stored>),
     Closed(Address, Done),
+    /// The record that is to be delivered is damaged.
+    Lost(Address),
 }
 
 impl Outbox {
@@ -195,7 +199,7 @@ impl Outbox {
         self.check(&intent.address)?;
         self.must_be_there(session, &intent.what).await?;
         let records = intent_records(key, intent);
-        let appended = self.hub.append(session, records, durable(), ask).await?;
+        let appended = self.hub.append(session, records, own(), ask).await?;
         if appended[1].duplicate {
             self.must_be_the_same(session, key, intent).await?;
         }
@@ -258,6 +262,11 @@ impl Outbox {
         let stored = match self.look_up(session, key).await? {
             Found::Open(stored) => *stored,
             Found::Closed(address, done) => return Ok(delivery(address, done.into())),
+            Found::Lost(address) => {
+                let done = Done::Refused { why: "what it delivers was damaged".to_owned() };
+                self.close(session, key, &done).await?;
+                return Ok(delivery(address, done.into()));
+            }
         };
         let Stored { intent: Intent { address, .. }, outgoing } = stored;
         let Some(sink) = self.sinks.get(&address.sink) else {
@@ -281,10 +290,14 @@ impl Outbox {
             }
         };
         pass(Point::Delivered);
-        let record = done_record(key, &done);
-        self.hub.append(session, vec![record], durable(), Ask::default()).await?;
+        self.close(session, key, &done).await?;
         pass(Point::DeliveryDone);
         Ok(delivery(address, done.into()))
+    }
+
+    async fn close(&self, session: &SessionName, key: &str, done: &Done) -> Result<()> {
+        let record = done_record(key, done);
+        self.hub.append(session, vec![record], own(), Ask::default()).await.map(drop)
     }
 
     /// Reads an intent and what it delivers back from the journal, once that is durable.
@@ -295,34 +308,52 @@ impl Outbox {
         let (from, key) = (name.clone(), key.to_owned());
         let found = read(&self.hub, name, move |reader| {
             let Some(intent) = intent_at(reader, &key)? else { return Ok(None) };
-            if let Some(done) = done_at(reader, &key)? {
+            // Where damage may hide that it is done, the sink has the key and says so.
+            if let Some(done) = or_hidden(done_at(reader, &key))? {
                 return Ok(Some(Found::Closed(intent.address, done)));
             }
             let message = match &intent.what {
                 What::Message(message) => Some(message.clone()),
-                What::Of(of) => reader.by_key(of)?.as_ref().and_then(Message::of),
+                What::Of(of) => or_hidden(reader.by_key(of))?.as_ref().and_then(Message::of),
             };
-            let Some(message) = message else { return Ok(None) };
+            let Some(message) = message else { return Ok(Some(Found::Lost(intent.address))) };
             let outgoing_key = outgoing_key(reader.id(), &key);
             let to = intent.address.to.clone();
             let outgoing = Outgoing { key: outgoing_key, from, to, message };
             Ok(Some(Found::Open(Box::new(Stored { intent, outgoing }))))
         });
-        let missing = || Problem::not_found("no delivery of this key, or not what it delivers");
+        let missing = || Problem::not_found("no delivery of this key");
         found.await?.ok_or_else(|| missing().about(name))
     }
 
     /// Delivers again what a crash, or a sink that was not there, left open. Run it for each session
-    /// that is opened.
+    /// that is opened. One that cannot be tried does not hold up the others. Where many records had to
+    /// be read, it is written down how far all is done, and the next one need not.
     ///
     /// # Errors
-    /// As reading and appending answer.
+    /// As reading and appending answer; the first of them, after all were tried.
     pub async fn recover(&self, session: &SessionName) -> Result<Vec<Delivery>> {
-        let mut deliveries = Vec::new();
-        for (key, _) in self.pending(session).await? {
-            deliveries.push(self.deliver(session, &key).await?);
+        let Some(found) = read(&self.hub, session, look).await? else { return Ok(Vec::new()) };
+        let (mut deliveries, mut first) = (Vec::new(), None);
+        for (key, _) in found.open {
+            match self.deliver(session, &key).await {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(problem) => drop(first.get_or_insert(problem)),
+            }
         }
-        Ok(deliveries)
+        if let Some(settled) = found.settled.filter(|_| found.read > SETTLED_AFTER) {
+            self.settle(session, &settled).await;
+        }
+        first.map_or(Ok(deliveries), Err)
+    }
+
+    /// It only saves the next one time.
+    async fn settle(&self, session: &SessionName, settled: &Settled) {
+        let options = AppendOptions { ignore_gaps: true, ..AppendOptions::default() };
+        let records = vec![settled.record()];
+        if let Err(problem) = self.hub.append(session, records, options, Ask::default()).await {
+            tracing::info!(%session, %problem, "not written down how far all is delivered");
+        }
     }
 
     /// Tries again what a sink did not take before; gives how many are left. What another gateway has
@@ -339,12 +370,14 @@ impl Outbox {
     }
 
     /// The deliveries that are not done, in the order of their intents. Cost: a session that never
-    /// delivered is asked for one key; of any other the records from its first delivery on are read.
+    /// delivered is asked for one key; of any other the records from its first delivery on are read,
+    /// or from the place where [`recover`](Self::recover) found that all before is done.
     ///
     /// # Errors
     /// As reading answers.
     pub async fn pending(&self, session: &SessionName) -> Result<Vec<(String, Intent)>> {
-        read(&self.hub, session, pending_in).await
+        let found = read(&self.hub, session, look).await?;
+        Ok(found.map_or_else(Vec::new, |found| found.open))
     }
 
     /// Recovers every session of the store that this gateway may have, and skips those that another
@@ -357,8 +390,8 @@ impl Outbox {
         let open = self.hub.file_job(|store| {
             let names = store.list()?.into_iter().map(|listed| listed.name);
             let has_open = |name: &SessionName| {
-                let pending = store.reader(name).and_then(|reader| pending_in(&reader));
-                pending.is_ok_and(|pending| !pending.is_empty())
+                let found = store.reader(name).and_then(|reader| look(&reader));
+                found.is_ok_and(|found| found.is_some_and(|found| !found.open.is_empty()))
             };
             Ok::<_, session_journal::Error>(names.filter(has_open).collect::<Vec<_>>())
         });
@@ -399,4 +432,10 @@ pub(crate) async fn read<T: Send + 'static>(
 
 pub(crate) fn durable() -> AppendOptions {
     AppendOptions { durability: Some(Durability::Durable), ..AppendOptions::default() }
+}
+
+/// For the records of the outbox itself. Where damage may hide one of the same key it is written all
+/// the same: then there is one that can be read, and the sink knows the key.
+fn own() -> AppendOptions {
+    AppendOptions { ignore_gaps: true, ..durable() }
 }

@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use session_journal::SessionName;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ use crate::turn::{Answer, Listener, Tools, Turn, TurnRequest};
 pub struct Draft {
     /// How often the model began.
     pub begun: u32,
-    /// What it said since it began the last time. Nothing of it is stored.
+    /// What it said since it began the last time, as far as somebody listened. Records hold it.
     pub text: String,
     /// How it ended.
     pub outcome: Option<Result<Answer>>,
@@ -55,9 +56,28 @@ pub struct Draft {
 #[derive(Clone, Debug)]
 pub struct Watched {
     draft: watch::Receiver<Draft>,
+    heard: Arc<watch::Sender<usize>>,
+}
+
+/// As long as this lives somebody listens to what a model says.
+#[derive(Debug)]
+pub struct Hearing(Arc<watch::Sender<usize>>);
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.0.send_modify(|listeners| *listeners -= 1);
+    }
 }
 
 impl Watched {
+    /// Listens to the model: from now on what it says, and what it said already, is stored and told
+    /// before it has said all.
+    #[must_use]
+    pub fn hear(&self) -> Hearing {
+        self.heard.send_modify(|listeners| *listeners += 1);
+        Hearing(Arc::clone(&self.heard))
+    }
+
     /// How it stands.
     #[must_use]
     pub fn draft(&mut self) -> watch::Ref<'_, Draft> {
@@ -186,14 +206,16 @@ impl Turns {
             return Err(Problem::new(Refusal::Busy, format!("{limit} turns run already")));
         }
         let (sender, draft) = watch::channel(Draft::default());
-        let (watched, cancel) = (Watched { draft }, CancellationToken::new());
+        let teller = Teller { draft: sender, heard: Arc::default() };
+        let watched = Watched { draft, heard: Arc::clone(&teller.heard) };
+        let cancel = CancellationToken::new();
         let entry =
             Entry { request: request.clone(), watched: watched.clone(), cancel: cancel.clone() };
         running.turns.insert(place.clone(), entry);
         self.inner.count.send_replace(running.turns.len());
         drop(running);
         let end = End { turns: self.clone(), place };
-        tokio::spawn(run(end, request, provider, ask, sender, cancel));
+        tokio::spawn(run(end, request, provider, ask, teller, cancel));
         Ok(watched)
     }
 
@@ -280,7 +302,7 @@ async fn run(
     request: TurnRequest,
     provider: Arc<dyn Provider>,
     ask: Ask,
-    sender: watch::Sender<Draft>,
+    teller: Teller,
     cancel: CancellationToken,
 ) {
     let turn = Turn {
@@ -289,7 +311,7 @@ async fn run(
         session: &end.place.0,
         request: &request,
         ask,
-        listener: &sender,
+        listener: &teller,
         cancel: &cancel,
     };
     let metrics = end.turns.inner.tools.hub.metrics().clone();
@@ -299,7 +321,7 @@ async fn run(
     count(&metrics, &outcome, started.elapsed());
     // Off the list first: whoever hears of the end may ask for the same key at once.
     drop(end);
-    sender.send_modify(|draft| draft.outcome = Some(outcome));
+    teller.draft.send_modify(|draft| draft.outcome = Some(outcome));
 }
 
 fn count(metrics: &Metrics, outcome: &Result<Answer>, took: Duration) {
@@ -315,15 +337,30 @@ fn count(metrics: &Metrics, outcome: &Result<Answer>, took: Duration) {
     metrics.turn_seconds.observe(took.as_secs_f64());
 }
 
-impl Listener for watch::Sender<Draft> {
+/// Tells those who watch a turn.
+#[derive(Debug)]
+struct Teller {
+    draft: watch::Sender<Draft>,
+    /// How many listen.
+    heard: Arc<watch::Sender<usize>>,
+}
+
+impl Listener for Teller {
     fn begins(&self) {
-        self.send_modify(|draft| {
+        self.draft.send_modify(|draft| {
             draft.begun += 1;
             draft.text.clear();
         });
     }
 
+    fn is_there(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // The sender lives as long as this.
+            let _ = self.heard.subscribe().wait_for(|listeners| *listeners > 0).await;
+        })
+    }
+
     fn hears(&self, text: &str) {
-        self.send_modify(|draft| draft.text.push_str(text));
+        self.draft.send_modify(|draft| draft.text.push_str(text));
     }
 }

@@ -13,11 +13,13 @@
 //! stored is not stored again, and an answer that is there is given back.
 
 mod answer;
+mod drafts;
 mod request;
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use session_journal::{
     AppendOptions, Cause, ErrorKind, Expect, Mark, NewRecord, Reader, Record, SessionName,
 };
@@ -32,6 +34,7 @@ use crate::outbox::{
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::{Delta, Finish, Provider, ProviderError, Request};
 use answer::{Payload, replayed};
+use drafts::Drafts;
 use request::{DELIVERIES_MAX, delivery_key};
 
 pub use answer::{Answer, stored};
@@ -50,11 +53,15 @@ pub struct Tools {
     pub answer_bytes_max: usize,
 }
 
-/// Hears what a model says while it says it. It is a draft: nothing of it is stored before the turn
-/// has come to its end.
+/// Hears what a model says while it says it. It is a draft: what is heard stands in records of the
+/// kind [`DRAFT`](crate::conversation::DRAFT), and in no message before the turn has come to its end.
 pub trait Listener: Send + Sync {
     /// The model begins, or begins anew: what it said before does not count.
     fn begins(&self) {}
+    /// Ends when somebody listens. Until then nothing is stored to be heard.
+    fn is_there(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
     /// More text.
     fn hears(&self, _text: &str) {}
 }
@@ -156,7 +163,7 @@ impl Turn<'_> {
         loop {
             let (mark, context) = self.context().await?;
             pass(Point::ContextRead);
-            let (text, finish) = self.think(context).await?;
+            let (text, finish) = self.think(context, reruns + 1).await?;
             pass(Point::Answered);
             let said = Thought { text, finish, reruns };
             let conflict = match self.store(&said, self.unless_came(mark)).await {
@@ -211,11 +218,10 @@ impl Turn<'_> {
     }
 
     /// Calls the model. Dropping this cancels it.
-    async fn think(&self, context: Arc<[Message]>) -> Result<(String, Finish)> {
+    async fn think(&self, context: Arc<[Message]>, begun: u32) -> Result<(String, Finish)> {
         let TurnRequest { key, model, .. } = self.request;
         let request = Request { turn: key.clone(), context, model: model.clone() };
-        self.listener.begins();
-        let listening = self.listen(request);
+        let listening = self.listen(request, Drafts::new(self, begun));
         let listened = tokio::select! {
             biased;
             () = self.cancel.cancelled() => None,
@@ -227,23 +233,34 @@ impl Turn<'_> {
         }
     }
 
-    async fn listen(&self, request: Request) -> Result<(String, Finish), ProviderError> {
+    async fn listen(
+        &self,
+        request: Request,
+        mut drafts: Drafts<'_>,
+    ) -> Result<(String, Finish), ProviderError> {
         let mut deltas = self.provider.complete(request);
         let (limit, mut text) = (self.tools.answer_bytes_max, String::new());
         pass(Point::Answering);
-        while let Some(delta) = deltas.next().await {
-            match delta? {
-                Delta::Text(more) if text.len() + more.len() > limit => {
+        loop {
+            let delta = tokio::select! {
+                delta = deltas.next() => delta,
+                () = drafts.due() => {
+                    drafts.tell().await;
+                    continue;
+                }
+            };
+            match delta.transpose()? {
+                Some(Delta::Text(more)) if text.len() + more.len() > limit => {
                     return Err(ProviderError::TooLong { limit });
                 }
-                Delta::Text(more) => {
-                    self.listener.hears(&more);
+                Some(Delta::Text(more)) => {
+                    drafts.says(&more);
                     text.push_str(&more);
                 }
-                Delta::End(finish) => return Ok((text, finish)),
+                Some(Delta::End(finish)) => return Ok((text, finish)),
+                None => return Err(ProviderError::Cut("it ended before its end".to_owned())),
             }
         }
-        Err(ProviderError::Cut("it ended before its end".to_owned()))
     }
 
     fn no_answer(&self, error: &ProviderError) -> Problem {

@@ -5,13 +5,13 @@ mod stage;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use session_journal::SessionName;
+use session_journal::{Follower, SessionName};
 use session_journal_gateway::agents::{
     CompactRequest, Send, Spawn, compact, heartbeat, send, spawn,
 };
 use session_journal_gateway::conversation::Message;
 use session_journal_gateway::outbox::State;
-use session_journal_gateway::provider::{Deltas, Echo, Provider, Request};
+use session_journal_gateway::provider::{Deltas, Echo, Provider, ProviderError, Request};
 use session_journal_gateway::{Ask, Problem};
 use session_journal_import::{Attributes, Relation};
 use stage::bench::{Bench, Gateway, led, name, turn};
@@ -173,6 +173,32 @@ async fn a_result_waits_in_the_child_while_another_gateway_has_the_parent() {
     assert_eq!(texts(&bench, parent), ["user: seven"]);
 }
 
+/// A parent that waits for a child learns that there is nothing to wait for, and later what came of it.
+#[tokio::test]
+async fn a_child_whose_model_fails_says_so_in_its_parent() {
+    let (bench, gateway, sessions) = scene(&["main/parent"]).await;
+    let (parent, (model, mut questions)) = (&sessions[0], led());
+    let turns = gateway.turns(&[Arc::clone(&model) as _]);
+    let begin = async || {
+        let one = child(parent, "main/child", "c1");
+        spawn(&turns, one, Arc::clone(&model) as _, Ask::default()).await.expect("begun")
+    };
+    let reader = bench.reader(parent);
+    let mark = reader.mark();
+    let mut heard = Follower::new(reader, mark).expect("follows");
+    let failed = "user: main/child gave no answer: its model failed. Begin it again with its key.";
+    for _ in 0..2 {
+        let begun = begin().await;
+        questions.next().await.fails(ProviderError::Cut("it fell over".to_owned()));
+        assert_eq!(code(begun.outcome().await), "provider");
+    }
+    while heard.next().await.expect("follows").kind.as_deref() != Some("announce") {}
+    let begun = begin().await;
+    questions.next().await.answers("seven");
+    begun.outcome().await.expect("answered");
+    assert_eq!(texts(&bench, parent), [failed, "user: seven"]);
+}
+
 /// A6: children in fast succession.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_children_at_once_are_all_heard() {
@@ -327,18 +353,21 @@ async fn a_turn_that_runs_is_joined_and_outlives_who_asked_for_it() {
     assert_eq!(code(start("something else")), "invalid");
     assert_eq!((turns.count(), turns.keys(session)), (1, vec!["m1".to_owned()]));
     asked.says("he");
+    let hearing = joined.hear();
     while joined.draft().text != "he" {
         joined.changed().await.expect("it runs");
     }
     let mut late = turns.watch(session, "m1").expect("it runs");
     let draft = late.draft().clone();
     assert_eq!((draft.text.as_str(), draft.begun), ("he", 1));
+    drop(hearing);
     asked.says("llo");
     asked.ends();
     let answers = join_all([joined.outcome(), late.outcome()]).await;
     assert!(answers.iter().all(|one| one.as_ref().is_ok_and(|one| one.text == "hello")));
     assert!(turns.watch(session, "m1").is_none() && questions.is_empty());
-    assert_eq!(bench.records(session).len(), 2);
+    let held = ["message m1", "turn.draft -", "message m1/answer"];
+    assert_eq!(bench.outline(session), held, "what was heard, and nothing that nobody heard");
 }
 
 #[tokio::test]

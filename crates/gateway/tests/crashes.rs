@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use session_journal::{Reader, Store, StoreOptions};
-use session_journal_gateway::conversation::Message;
+use session_journal_gateway::conversation::{DRAFT, Message};
 use session_journal_gateway::failpoint::{Point, VARIABLE};
 use tempfile::TempDir;
 
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Kind, key and text of every record, by session. Keys of deliveries name the journal's random
-    /// id, which is left out.
+    /// id, which is left out; so are drafts: a turn that is run again says it again.
     fn records(&self) -> BTreeMap<String, Vec<String>> {
         let store = Store::open(self.folder.path().join("store"), StoreOptions::default());
         let listed = store.expect("a store").list().expect("listed");
@@ -47,6 +47,7 @@ impl World {
         let outline = |path: &Path| {
             let records = Reader::open(path).expect("a journal").records();
             let records = records.map(|record| record.expect("sound"));
+            let records = records.filter(|record| record.kind.as_deref() != Some(DRAFT));
             let outlines = records.map(|record| {
                 let text = String::from_utf8_lossy(&record.payload).into_owned();
                 let line = format!("{:?} {:?} {text}", record.kind, record.key);
@@ -63,7 +64,8 @@ impl World {
             return Vec::new();
         };
         let files = files.map(|file| file.expect("a file").path());
-        let texts = files.filter(|path| !path.ends_with("attempts"));
+        let is_text = |path: &PathBuf| !path.ends_with("attempts") && !path.ends_with("screen");
+        let texts = files.filter(is_text);
         texts.map(|path| std::fs::read_to_string(path).expect("text")).collect()
     }
 
@@ -74,13 +76,21 @@ impl World {
 
     /// B11: every text that somebody saw stands in a record.
     fn nobody_saw_what_no_record_holds(&self, at: &str) {
-        let mut held = BTreeSet::new();
+        let (mut held, mut drafts) = (BTreeSet::new(), BTreeSet::new());
         let store = Store::open(self.folder.path().join("store"), StoreOptions::default());
         for one in store.expect("a store").list().expect("listed") {
             // One that was killed while it was created has no records.
             let Ok(reader) = Reader::open(&one.path) else { continue };
-            let records = reader.records().map(|record| record.expect("sound"));
-            held.extend(records.filter_map(|record| Message::of(&record)).map(|one| one.text()));
+            for record in reader.records().map(|record| record.expect("sound")) {
+                held.extend(Message::of(&record).map(|one| one.text()));
+                if record.kind.as_deref() == Some(DRAFT) {
+                    let said: serde_json::Value = serde_json::from_slice(&record.payload).unwrap();
+                    drafts.insert(said["text"].as_str().expect("text").to_owned());
+                }
+            }
+        }
+        if let Ok(screen) = std::fs::read_to_string(self.folder.path().join("chat/screen")) {
+            assert!(drafts.contains(&screen), "{at}: {screen:?} was seen and is in no draft");
         }
         for text in self.delivered() {
             assert!(held.contains(&text), "{at}: {text:?} was delivered and is in no record");

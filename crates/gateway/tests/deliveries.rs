@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
-use session_journal::{Reader, SessionName};
+use session_journal::{Item, Reader, SessionName};
 use session_journal_gateway::Ask;
 use session_journal_gateway::conversation::Message;
 use session_journal_gateway::outbox::{
@@ -262,6 +262,99 @@ async fn a_sink_that_this_gateway_has_not_leaves_the_delivery_for_one_that_has()
     let (flaky, with) = flaky(&bench);
     flaky.is_there.store(true, Ordering::SeqCst);
     assert_eq!(with.tools.outbox.recover(&session).await.expect("read")[0].state, State::Delivered);
+}
+
+// ---- damage, and long sessions ---------------------------------------------------------------
+
+/// Changes one byte of what a session holds, behind the last place where this text stands.
+fn damage(bench: &Bench, session: &SessionName, text: &str) {
+    let path = bench.folder.path().join("store").join(session.relative_path());
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let found = bytes.windows(text.len()).rposition(|window| window == text.as_bytes());
+    bytes[found.expect("is there")] ^= 1;
+    std::fs::write(&path, bytes).expect("writes");
+}
+
+fn states(deliveries: &[Delivery]) -> Vec<(&str, &State)> {
+    deliveries.iter().map(|one| (one.key.as_str(), &one.state)).collect()
+}
+
+/// A gateway that opens a session which delivered long ago reads what came since somebody looked.
+#[tokio::test]
+async fn who_reads_much_to_find_what_is_open_writes_down_how_far_all_is_done() {
+    let (bench, gateway, session) = scene().await;
+    send(&gateway, &session, "d1", &saying(to("chat", "a"), "text")).await;
+    for number in 0..520 {
+        gateway.says(&session, &format!("m{number}"), "hello").await;
+    }
+    let settled = |bench: &Bench| {
+        let outline = bench.outline(&session);
+        outline.into_iter().filter(|one| one.starts_with("delivery.settled")).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert_eq!(gateway.tools.outbox.recover(&session).await.expect("read"), []);
+        assert_eq!(settled(&bench), ["delivery.settled delivery/settled/1"]);
+    }
+    send(&gateway, &session, "d2", &saying(to("chat", "a"), "text 2")).await;
+    assert_eq!(gateway.chat.kept().len(), 2);
+}
+
+/// A delivery whose text is lost is closed, and does not hold up those behind it.
+#[tokio::test]
+async fn what_is_damaged_is_not_delivered_and_holds_up_nothing() {
+    let (bench, session) = (Bench::new(), name("main/chat"));
+    let (_, first) = flaky(&bench);
+    first.create(&session).await;
+    for (key, text) in [("m1", "the first text"), ("m2", "the second text")] {
+        first.says(&session, key, text).await;
+        let intent = Intent { address: to("flaky", ""), what: What::Of(key.to_owned()) };
+        send(&first, &session, &format!("d-{key}"), &intent).await;
+    }
+    drop(first);
+    damage(&bench, &session, "the first text");
+    let (flaky, second) = flaky(&bench);
+    flaky.is_there.store(true, Ordering::SeqCst);
+    let deliveries = second.tools.outbox.recover(&session).await.expect("both were tried");
+    let lost = State::Refused { why: "what it delivers was damaged".to_owned() };
+    assert_eq!(states(&deliveries), [("d-m1", &lost), ("d-m2", &State::Delivered)]);
+    assert_eq!(flaky.given.load(Ordering::SeqCst), 1);
+    assert_eq!(second.tools.outbox.recover(&session).await.expect("read"), []);
+}
+
+/// Where damage hides that it was delivered it is delivered again under its key, once.
+#[tokio::test]
+async fn a_delivery_whose_end_is_damaged_is_made_again_under_its_key() {
+    let (bench, gateway, session) = scene().await;
+    send(&gateway, &session, "d1", &saying(to("chat", "a"), "text")).await;
+    drop(gateway);
+    damage(&bench, &session, "delivery/done/d1");
+    let second = bench.gateway();
+    let deliveries = second.tools.outbox.recover(&session).await.expect("read");
+    assert_eq!(states(&deliveries), [("d1", &State::Delivered)]);
+    assert_eq!(second.chat.kept().len(), 1);
+    assert_eq!(second.tools.outbox.recover(&session).await.expect("read"), [], "it has an end");
+}
+
+/// A session that lost a record still gets what others send it: what arrived can be read once.
+#[tokio::test]
+async fn a_message_arrives_in_a_session_that_lost_a_record() {
+    let (bench, gateway, session) = scene().await;
+    let target = name("other/inbox");
+    gateway.create(&target).await;
+    gateway.says(&target, "m1", "a text that is going to be lost").await;
+    gateway.tools.hub.release(&target).await.expect("released");
+    damage(&bench, &target, "a text that is going to be lost");
+    let intent = saying(to(SESSION, "other/inbox"), "for you");
+    for _ in 0..3 {
+        assert_eq!(send(&gateway, &session, "d1", &intent).await.state, State::Delivered);
+    }
+    let path = bench.folder.path().join("store").join(target.relative_path());
+    let reader = Reader::open(path).expect("a journal");
+    let texts = reader.records().with_gaps().filter_map(|item| match item.expect("reads") {
+        Item::Record(record) => Message::of(&record),
+        Item::Gap(_) => None,
+    });
+    assert_eq!(texts.map(|one| one.text()).collect::<Vec<_>>(), ["for you"]);
 }
 
 // ---- into another session --------------------------------------------------------------------

@@ -28,7 +28,7 @@ use crate::metrics::Open;
 use crate::openapi::STREAM;
 use crate::outbox::{ANNOUNCEMENT, Address, SESSION};
 use crate::problem::{Problem, Refusal, Result};
-use crate::running::{Draft, Watched};
+use crate::running::{Draft, Hearing, Watched};
 use crate::state::AppState;
 use crate::turn::{Answer, Policy, TurnRequest, stored};
 
@@ -45,7 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Say something and have it answered. The message is durable before the model \
                           is asked. Sent again with its key, the turn is joined, finished, or its \
                           answer given back. With `Accept: text/event-stream` the events are `draft` \
-                          (more text, stored nowhere yet), `restart` (what was drafted does not \
+                          (more text; records of the kind `turn.draft` hold it), `restart` (what was drafted does not \
                           count), then `answer` or `problem`",
                 scope: Some(Scope::Write),
                 query: &[
@@ -300,6 +300,7 @@ impl Streaming {
 
     fn of(self, watched: Watched) -> Response {
         let watching = Watching {
+            _hearing: watched.hear(),
             watched,
             begun: 0,
             sent: 0,
@@ -331,6 +332,7 @@ fn answer_with(
 
 /// A client that watches a turn.
 struct Watching {
+    _hearing: Hearing,
     watched: Watched,
     begun: u32,
     /// So much of the draft was sent.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
 use session_journal::{ErrorKind, Item, JournalId, NewRecord, Reader, Record, Sequence};
 
 use super::{Delivery, Done, Intent, State};
-use crate::conversation::{DELIVERY_BEGIN, DELIVERY_DONE, DELIVERY_INTENT};
+use crate::conversation::{DELIVERY_BEGIN, DELIVERY_DONE, DELIVERY_INTENT, DELIVERY_SETTLED};
 
 /// The key of the record before which a session has no deliveries.
 const BEGIN_KEY: &str = "delivery/begin";
@@ -49,10 +50,10 @@ pub(crate) fn deliveries(
 ) -> session_journal::Result<Vec<Delivery>> {
     let mut deliveries = Vec::new();
     for key in (0..).map(key_of) {
-        let Some(Intent { address, .. }) = intent_at(reader, &key)? else { break };
+        let Some(Intent { address, .. }) = or_hidden(intent_at(reader, &key))? else { break };
         let why = || "it is not done".to_owned();
-        let state =
-            done_at(reader, &key)?.map_or_else(|| State::Pending { why: why() }, State::from);
+        let done = or_hidden(done_at(reader, &key))?;
+        let state = done.map_or_else(|| State::Pending { why: why() }, State::from);
         deliveries.push(Delivery { key, address, state });
     }
     Ok(deliveries)
@@ -70,35 +71,154 @@ pub(super) fn done_at(reader: &Reader, key: &str) -> session_journal::Result<Opt
     Ok(record.map(|record| serde_json::from_slice(&record.payload).unwrap_or(Done::Delivered)))
 }
 
-pub(super) fn pending_in(reader: &Reader) -> session_journal::Result<Vec<(String, Intent)>> {
+// ---- what is open ----------------------------------------------------------------------------
+
+/// A place in a journal must not be kept in mind for more open deliveries than these.
+const STILL_OPEN_MAX: usize = 64;
+
+/// What a look for open deliveries found.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// The deliveries that are not done, in the order of their intents.
+    pub(super) open: Vec<(String, Intent)>,
+    /// So many records were read for it.
+    pub(super) read: u64,
+    /// What makes the next look shorter, once it stands in the journal.
+    pub(super) settled: Option<Settled>,
+}
+
+/// Of every intent before a place: it is done, or it is one of these. That stays true, whatever is
+/// delivered later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settled {
+    #[serde(skip)]
+    number: u64,
+    before_seq: u64,
+    open_seqs: Vec<u64>,
+}
+
+impl Settled {
+    /// Says it in the journal.
+    pub(super) fn record(&self) -> NewRecord {
+        let payload = serde_json::to_vec(self).unwrap_or_default();
+        NewRecord::new(payload).kind(DELIVERY_SETTLED).key(settled_key(self.number))
+    }
+}
+
+fn settled_key(number: u64) -> String {
+    format!("delivery/settled/{number}")
+}
+
+/// Looks for deliveries that are not done, from the first one on or from where it is known how all
+/// before stands. `None` in a session that never delivered.
+pub(super) fn look(reader: &Reader) -> session_journal::Result<Option<Look>> {
     let begin = match reader.by_key(BEGIN_KEY) {
-        Ok(None) => return Ok(Vec::new()),
+        Ok(None) => return Ok(None),
         Ok(Some(begin)) => begin.sequence,
         // Damage may hide it: look everywhere.
-        Err(error) if matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Corrupt) => {
-            Sequence::new(1)
-        }
+        Err(error) if is_hidden(&error) => Sequence::new(1),
         Err(error) => return Err(error),
     };
-    let mut open = BTreeMap::new();
-    let mut places = HashMap::new();
-    for item in reader.records_from(begin)?.with_gaps() {
-        // An intent that is lost cannot be delivered, and `verify` tells of it.
-        let Item::Record(record) = item? else { continue };
+    let last = last_settled(reader)?;
+    let (mut open, mut from) = (Open::default(), begin);
+    if let Some(last) = &last {
+        from = from.max(Sequence::new(last.before_seq));
+        for &sequence in &last.open_seqs {
+            if let Some(intent) = or_hidden(reader.get(Sequence::new(sequence)))? {
+                open.see(&intent);
+            }
+        }
+    }
+    let read = open.read_on(reader, from)?;
+    let number = last.map_or(0, |last| last.number) + 1;
+    let open_seqs: Vec<u64> = open.intents.keys().map(|sequence| sequence.get()).collect();
+    let before_seq = reader.last_sequence().next().get();
+    let settled =
+        (open_seqs.len() <= STILL_OPEN_MAX).then_some(Settled { number, before_seq, open_seqs });
+    Ok(Some(Look { open: open.intents.into_values().collect(), read, settled }))
+}
+
+/// The intents whose end was not seen yet.
+#[derive(Debug, Default)]
+struct Open {
+    intents: BTreeMap<Sequence, (String, Intent)>,
+    places: HashMap<String, Sequence>,
+}
+
+impl Open {
+    /// Gives how many records there are from there on.
+    fn read_on(&mut self, reader: &Reader, from: Sequence) -> session_journal::Result<u64> {
+        if from > reader.last_sequence() {
+            return Ok(0);
+        }
+        let mut read = 0;
+        for item in reader.records_from(from)?.with_gaps() {
+            // An intent that is lost cannot be delivered, and `verify` tells of it.
+            let Item::Record(record) = item? else { continue };
+            read += 1;
+            self.see(&record);
+        }
+        Ok(read)
+    }
+
+    fn see(&mut self, record: &Record) {
         let key = record.key.as_deref().unwrap_or_default();
         match record.kind.as_deref() {
             Some(DELIVERY_INTENT) => {
-                let Some(key) = key.strip_prefix("delivery/intent/") else { continue };
-                let Some(intent) = intent_of(&record) else { continue };
-                places.insert(key.to_owned(), record.sequence);
-                open.insert(record.sequence, (key.to_owned(), intent));
+                let Some(key) = key.strip_prefix("delivery/intent/") else { return };
+                let Some(intent) = intent_of(record) else { return };
+                self.places.insert(key.to_owned(), record.sequence);
+                self.intents.insert(record.sequence, (key.to_owned(), intent));
             }
             Some(DELIVERY_DONE) => {
-                let place = key.strip_prefix("delivery/done/").and_then(|key| places.remove(key));
-                place.and_then(|place| open.remove(&place));
+                let key = key.strip_prefix("delivery/done/");
+                let place = key.and_then(|key| self.places.remove(key));
+                place.and_then(|place| self.intents.remove(&place));
             }
             _ => {}
         }
     }
-    Ok(open.into_values().collect())
 }
+
+/// The last one that stands in the journal. They are numbered, so a few look-ups find it: up from
+/// the first in growing steps, then between the last that is there and the first that is not.
+fn last_settled(reader: &Reader) -> session_journal::Result<Option<Settled>> {
+    let (mut last, mut step) = (None, 1);
+    loop {
+        let number = last.as_ref().map_or(0, |last: &Settled| last.number) + step;
+        match settled_at(reader, number)? {
+            Some(settled) => (last, step) = (Some(settled), step * 2),
+            None if step == 1 => return Ok(last),
+            None => step /= 2,
+        }
+    }
+}
+
+/// Where damage may hide one, an earlier one is as true, and more is read.
+fn settled_at(reader: &Reader, number: u64) -> session_journal::Result<Option<Settled>> {
+    let record = or_hidden(reader.by_key(&settled_key(number)))?;
+    let record = record.filter(|record| record.kind.as_deref() == Some(DELIVERY_SETTLED));
+    Ok(record.and_then(|record| {
+        let said: Settled = serde_json::from_slice(&record.payload).ok()?;
+        // It tells of what came before it.
+        (said.before_seq <= record.sequence.get()).then_some(Settled { number, ..said })
+    }))
+}
+
+/// What may be there, and damage hides it, is not there for those who have no use for half of it.
+pub(super) fn or_hidden<T>(
+    found: session_journal::Result<Option<T>>,
+) -> session_journal::Result<Option<T>> {
+    match found {
+        Err(error) if is_hidden(&error) => Ok(None),
+        found => found,
+    }
+}
+
+/// Whether damage may hide what was asked for.
+fn is_hidden(error: &session_journal::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Corrupt)
+}
+
+#[cfg(test)]
+mod tests;

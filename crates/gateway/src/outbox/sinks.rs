@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use session_journal::{NewRecord, SessionName};
 
-use super::{Outgoing, durable, locked};
+use super::{Outgoing, locked, own};
 use crate::conversation::{Message, Role};
 use crate::hub::{Ask, Hub};
 use crate::problem::Problem;
@@ -149,7 +149,8 @@ impl SessionSink {
         let from = Some(outgoing.from.to_string());
         let message = Message { role: Role::User, from, reply_to: None, ..outgoing.message };
         let record = NewRecord::new(message.to_payload()).kind(self.kind).key(outgoing.key);
-        let appended = self.hub.append(&name, vec![record], durable(), Ask::default()).await;
+        // Where damage may hide that it arrived, it arrives: one of the two can be read.
+        let appended = self.hub.append(&name, vec![record], own(), Ask::default()).await;
         appended.map(|_| ()).map_err(|problem| refused(&problem))
     }
 }

@@ -53,11 +53,14 @@ impl Bench {
         Gateway { tools, chat }
     }
 
+    pub(crate) fn reader(&self, session: &SessionName) -> Reader {
+        let path = self.folder.path().join("store").join(session.relative_path());
+        Reader::open(path).expect("a journal")
+    }
+
     /// What is in a session, for whoever reads the file.
     pub(crate) fn records(&self, session: &SessionName) -> Vec<Record> {
-        let path = self.folder.path().join("store").join(session.relative_path());
-        let reader = Reader::open(path).expect("a journal");
-        reader.records().map(|record| record.expect("sound")).collect()
+        self.reader(session).records().map(|record| record.expect("sound")).collect()
     }
 
     /// Kinds and keys of what is in a session.

@@ -2,21 +2,25 @@
 //! then a turn whose answer is delivered, a message that another session answers, and a child. Run
 //! again, it finishes what was not finished, under the same keys.
 //!
-//! `failpoint-scenario STORE CHAT`: the store, and a folder that stands for the outside world.
+//! `failpoint-scenario STORE CHAT`: the store, and a folder that stands for the outside world. Somebody
+//! there watches the first answer while it is made.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
+use session_journal::SessionName;
 use session_journal_gateway::agents::{Send, Spawn, send, spawn};
 use session_journal_gateway::conversation::{Message, Role};
 use session_journal_gateway::outbox::{Address, Outbox, Outgoing, Sink, SinkError, State};
-use session_journal_gateway::provider::{Echo, Provider};
+use session_journal_gateway::provider::{Delta, Deltas, Echo, Finish, Provider, Request};
 use session_journal_gateway::running::Turns;
 use session_journal_gateway::turn::{Answer, Tools, TurnRequest};
 use session_journal_gateway::{Ask, Config, Hub, Metrics};
+use tokio::sync::Semaphore;
 
 /// A file for each key that was delivered, and a line for each attempt.
 #[derive(Debug)]
@@ -51,20 +55,74 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (store, chat) = folders.next().zip(folders.next()).ok_or("STORE CHAT")?;
     fs::create_dir_all(&chat)?;
     let hub = Hub::open(&Config { store, ..Config::default() }, Metrics::default())?;
-    let sink: Arc<dyn Sink> = Arc::new(Chat(chat));
+    let sink: Arc<dyn Sink> = Arc::new(Chat(chat.clone()));
     let outbox = Outbox::new(hub.clone(), vec![("chat".to_owned(), sink)]);
     let tools = Tools { hub, outbox, context_bytes_max: 1 << 20, answer_bytes_max: 1 << 20 };
     let echo: Arc<dyn Provider> = Arc::new(Echo);
     let providers = [("echo".to_owned(), Arc::clone(&echo))].into();
     let turns = Turns::new(tools, providers, "echo", 10);
     turns.tools().outbox.recover_store().await?;
-    run(&turns, &echo).await?;
+    run(&turns, &echo, &chat.join("screen")).await?;
     turns.close().await;
     turns.tools().hub.close().await;
     Ok(())
 }
 
-async fn run(turns: &Turns, echo: &Arc<dyn Provider>) -> Result<(), Box<dyn std::error::Error>> {
+/// Repeats what it is told, and ends when that was seen.
+#[derive(Debug)]
+struct Slow(Arc<Semaphore>);
+
+impl Provider for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn complete(&self, request: Request) -> Deltas {
+        let said = request.context.last().map(Message::text).unwrap_or_default();
+        let seen = Arc::clone(&self.0);
+        let end = stream::once(async move {
+            // Whoever looks lives as long as this.
+            drop(seen.acquire().await);
+            Ok(Delta::End(Finish::default()))
+        });
+        Box::pin(stream::iter([Ok(Delta::Text(said))]).chain(end))
+    }
+}
+
+/// Runs a turn, and puts on the screen what it says while it says it.
+async fn watched(
+    turns: &Turns,
+    session: &SessionName,
+    request: TurnRequest,
+    screen: &Path,
+) -> Result<Answer, Box<dyn std::error::Error>> {
+    let (seen, whole) = (Arc::new(Semaphore::new(0)), request.message.text());
+    let slow = Arc::new(Slow(Arc::clone(&seen)));
+    let mut watched = turns.start(session, request, slow, Ask::default())?;
+    let hearing = watched.hear();
+    loop {
+        let draft = watched.draft().clone();
+        if draft.text == whole {
+            fs::write(screen, draft.text)?;
+            break;
+        }
+        // It came to its end before.
+        if draft.outcome.is_some() {
+            break;
+        }
+        watched.changed().await?;
+    }
+    seen.add_permits(1);
+    let answer = watched.outcome().await?;
+    drop(hearing);
+    Ok(answer)
+}
+
+async fn run(
+    turns: &Turns,
+    echo: &Arc<dyn Provider>,
+    screen: &Path,
+) -> Result<(), Box<dyn std::error::Error>> {
     let (chat, inbox) = ("main/chat".parse()?, "other/inbox".parse()?);
     let ask = Ask { create: true, ..Ask::default() };
     for session in [&chat, &inbox] {
@@ -73,7 +131,7 @@ async fn run(turns: &Turns, echo: &Arc<dyn Provider>) -> Result<(), Box<dyn std:
     let message = Message::text_of(Role::User, "tell ann");
     let deliver = ["ann", "bob"].map(|to| Address { sink: "chat".to_owned(), to: to.to_owned() });
     let request = TurnRequest { deliver: deliver.to_vec(), ..TurnRequest::new("m1", message) };
-    done(&turns.run(&chat, request, Arc::clone(echo), Ask::default()).await?)?;
+    done(&watched(turns, &chat, request, screen).await?)?;
 
     let (from, key) = (chat.clone(), "s1".to_owned());
     let (text, answerer) = ("are you there?".to_owned(), Some(Arc::clone(echo)));
