@@ -136,9 +136,12 @@ fn now_ms() -> u64 {
 
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| {
-        Failure::Here(ErrorKind::Io, format!("could not start threads: {error}; see the limits"))
-    })
+    runtime.map_err(no_threads)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn no_threads(error: std::io::Error) -> Failure {
+    Failure::Here(ErrorKind::Io, format!("could not start threads: {error}; see the limits"))
 }
 
 fn failure(error: StormError) -> Failure {
@@ -260,11 +263,12 @@ pub(crate) fn run_locks(args: &LocksArgs, context: &mut Context) -> Result<Exit,
     let at_signal = stop.clone();
     context.stop.then(move || at_signal.cancel());
     let mut told = Ok(());
-    let served = runtime()?.block_on(locks::serve(&settings, stop, |address| {
-        let url = format!("http://{address}");
-        let line = context.output.json(&json!({ "listening": url }));
-        told = line.and_then(|()| context.output.flush());
-    }));
+    let served =
+        locks::runtime().map_err(no_threads)?.block_on(locks::serve(&settings, stop, |address| {
+            let url = format!("http://{address}");
+            let line = context.output.json(&json!({ "listening": url }));
+            told = line.and_then(|()| context.output.flush());
+        }));
     told?;
     served.map_err(|error| Failure::Here(ErrorKind::Io, error.to_string()))?;
     Ok(Exit::Done)
