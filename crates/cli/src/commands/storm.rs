@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, note};
+use crate::parent::Parent;
 
 /// Replay the incident: agents, two gateways on one store, and what happens to gateways
 ///
@@ -253,10 +254,13 @@ pub(crate) struct LocksArgs {
     seed: u64,
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     compress: u32,
+    #[command(flatten)]
+    parent: Parent,
 }
 
 pub(crate) fn run_locks(args: &LocksArgs, context: &mut Context) -> Result<Exit, Failure> {
-    let LocksArgs { folder, script, seed, compress } = args;
+    let LocksArgs { folder, script, seed, compress, parent } = args;
+    parent.heed()?;
     let (folder, script) = (folder.clone(), script.clone());
     let settings = Settings { folder, script, seed: *seed, compress: *compress };
     let stop = CancellationToken::new();

@@ -1,4 +1,5 @@
-//! The two gateways: processes of their own, which are killed when this is dropped.
+//! The two gateways: processes of their own, which are killed when this is dropped, and by the kernel
+//! when this process is.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -82,10 +83,13 @@ impl Peers {
                 format!("--compress={}", options.compress),
             ],
         };
+        // The kernel tells them when the thread is gone that started them. That is one of the runtime's,
+        // which are there until all is over.
+        let dies_with = format!("--dies-with={}", std::process::id());
         let peer = |number| Peer {
             number,
             program: options.program.clone(),
-            arguments: arguments.clone(),
+            arguments: arguments.iter().chain([&dies_with]).cloned().collect(),
             log: folder.join(format!("gateway-{number}.log")),
             child: tokio::sync::Mutex::default(),
             at: Mutex::default(),
