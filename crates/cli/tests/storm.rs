@@ -18,8 +18,12 @@ use support::{Bench, Said, has, signal, skip, wait_until};
 fn seed() -> String {
     let named = std::env::var("SESSION_JOURNAL_SEED").ok();
     let seed = named.unwrap_or_else(|| RandomState::new().hash_one("storm").to_string());
+    let variables = ["SESSION_JOURNAL_LONG", "SESSION_JOURNAL_STORM_SECONDS"];
+    let set = variables.map(|name| std::env::var(name).map(|value| format!("{name}={value} ")));
+    let set: String = set.into_iter().flatten().collect();
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
     println!(
-        "seed {seed}; replay with SESSION_JOURNAL_SEED={seed} cargo test -p session-journal-cli --test storm"
+        "seed {seed}; replay with {set}SESSION_JOURNAL_SEED={seed} cargo test -p session-journal-cli --test storm {test}"
     );
     seed
 }
@@ -79,7 +83,20 @@ fn a_short_storm_on_both_schemes_is_accounted_for_and_leaves_nothing() {
     assert_eq!((&journal["scheme"], &locks["scheme"]), (&"journal".into(), &"locks".into()));
     must_keep_its_promises(journal);
     for one in [journal, locks] {
-        has(one, &["gaps_ms", "writes_ms", "unwritable_max_ms", "memory_bytes", "forks", "replay"]);
+        has(
+            one,
+            &[
+                "gaps_ms",
+                "writes_ms",
+                "unwritable_max_ms",
+                "late_max_ms",
+                "memory_most_bytes",
+                "memory_growth_bytes",
+                "memory_session_bytes",
+                "forks",
+                "replay",
+            ],
+        );
         let replay = one["replay"].as_str().expect("text");
         assert!(replay.contains(&format!("--seed {seed} --seconds 12 --agents 16")), "{replay}");
         assert!(number(one, "turns_answered") > 0 && number(one, "killed") > 0, "{one}");
@@ -192,13 +209,20 @@ fn what_cannot_be_stormed_is_refused() {
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "the figures are the result")]
 fn a_long_storm_keeps_its_promises() {
     if std::env::var_os("SESSION_JOURNAL_LONG").is_none() {
-        skip("set SESSION_JOURNAL_LONG=1");
+        skip(
+            "set SESSION_JOURNAL_LONG=1, and SESSION_JOURNAL_STORM_SECONDS for another time than ten minutes",
+        );
         return;
     }
+    let seconds = std::env::var("SESSION_JOURNAL_STORM_SECONDS").unwrap_or_else(|_| "600".into());
     let (bench, seed) = (Bench::new(), seed());
-    let said = storm(&bench, &["--seconds", "600", "--agents", "200", "--seed", &seed]);
+    let said = storm(&bench, &["--seconds", &seconds, "--agents", "200", "--seed", &seed]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    must_keep_its_promises(&said.object());
+    let journal = said.object();
+    println!("{journal:#}");
+    must_keep_its_promises(&journal);
+    assert_eq!(left(&bench.path("tmp")), [""; 0], "its folder is gone");
 }

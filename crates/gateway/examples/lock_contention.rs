@@ -1,4 +1,4 @@
-//! The model of lock files under contention, beside what was measured of the real one (OpenClaw
+//! The model of lock files under contention, beside what was measured of the real one (`OpenClaw`
 //! 2026.5.26 on Node.js 24): the table in docs/gateway.md.
 //!
 //! `cargo run --release -p session-journal-gateway --features storm --example lock_contention [ROUNDS]`

@@ -14,6 +14,7 @@ mod chaos;
 mod clerk;
 mod client;
 mod found;
+mod late;
 mod load;
 pub mod locks;
 mod memory;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::clerk::Clerk;
 use self::client::Client;
+use self::late::Late;
 use self::memory::Memory;
 use self::peers::Peers;
 use self::plan::Plan;
@@ -148,11 +150,12 @@ async fn replay(
 ) -> Result<Report, StormError> {
     let clerk = Arc::new(Clerk::default());
     let client = Client::new(Arc::clone(peers), Arc::clone(&clerk), scheme, options.compress)?;
-    let memory = Memory::default();
+    let (memory, late) = (Memory::default(), Late::default());
     let storm = load::Storm::begin(plan, &client, &clerk).await;
     let mishaps = tokio::select! {
         mishaps = chaos::run(plan, peers, &client, options.lasts) => mishaps?,
-        never = memory.watch(peers, LOOK) => match never {},
+        never = memory.watch(peers, &client, LOOK) => match never {},
+        never = late.watch() => match never {},
         never = tick(tell) => match never {},
     };
     storm.end(CALM).await;
@@ -166,7 +169,9 @@ async fn replay(
     let books = clerk.close();
     let accounts = account::account(&books, &found);
     let memory = memory.told();
-    let evidence = Evidence { books: &books, found: &found, accounts: &accounts, mishaps, memory };
+    let late = late.told();
+    let (books, found, accounts) = (&books, &found, &accounts);
+    let evidence = Evidence { books, found, accounts, mishaps, memory, late };
     Ok(Report::new(options, scheme, &evidence, peers.kept()))
 }
 

@@ -161,13 +161,13 @@ impl Peers {
         }
     }
 
-    /// Resident bytes of a gateway.
-    pub(super) fn resident(&self, number: usize) -> Option<u64> {
+    /// The process of a gateway, and its resident bytes.
+    pub(super) fn resident(&self, number: usize) -> Option<(u32, u64)> {
         let pid = self.both[number].at().pid?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib << 10)
+        Some((pid, kib << 10))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lock file: how it is taken and let go, step by step.
 //!
-//! The order of the steps is that of OpenClaw 2026.5.26 and its file-lock package. It was read from the
+//! The order of the steps is that of `OpenClaw` 2026.5.26 and its file-lock package. It was read from the
 //! packages that were published and agrees with the system calls that were counted; the code is our own.
 
 mod stale;

@@ -1,7 +1,7 @@
 //! A model of lock files, as a gateway had them that kept its sessions in JSON Lines: a lock file with
 //! the holder's pid beside each transcript, polled, called stale by several rules, and a fingerprint of
 //! the transcript while the lock is let go for the model. It was written anew from what is known of
-//! that gateway's behaviour (OpenClaw 2026.5.26); each fact stands where it is modelled, and a test holds
+//! that gateway's behaviour (`OpenClaw` 2026.5.26); each fact stands where it is modelled, and a test holds
 //! the model to it. Nothing in it happens by a chance that was made up: where two hold a lock at once,
 //! it is because the [steps](steps) of both came in that order.
 //!
