@@ -274,16 +274,16 @@ impl Actor {
 }
 
 /// One gateway is left, which takes every session and delivers what waits in it, as an operator
-/// would have it do.
+/// would have it do. Whether all of them were looked at in time.
 pub(super) async fn settle(
     peers: &Peers,
     client: &Client,
     clerk: &Clerk,
     scheme: Scheme,
     calm: Duration,
-) {
+) -> bool {
     if scheme == Scheme::Locks {
-        return;
+        return true;
     }
     peers.leave_one().await;
     let mut sessions = BTreeSet::new();
@@ -310,6 +310,5 @@ pub(super) async fn settle(
         }
     };
     let all = stream::iter(sessions).for_each_concurrent(AT_A_TIME, retry);
-    // What is left open then is found by the accounts.
-    let _ = timeout(calm, all).await;
+    timeout(calm, all).await.is_ok()
 }

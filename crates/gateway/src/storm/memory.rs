@@ -41,6 +41,8 @@ pub(super) struct Told {
     pub(super) long_lives: u64,
     /// Bytes a minute, of which as many long lives grew more slowly as faster.
     pub(super) growth: Option<f64>,
+    /// The same without the shares of the sessions that came and went.
+    pub(super) growth_beside: Option<f64>,
     /// Bytes of a gateway that holds no session, and of each session; the line that all looks behind
     /// the beginning of a life are closest to.
     pub(super) base: Option<f64>,
@@ -71,16 +73,19 @@ impl Memory {
         let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         let most = lives.values().flatten().max_by_key(|look| look.bytes)?;
         let later: Vec<&[Look]> = lives.values().map(|looks| behind_the_beginning(looks)).collect();
-        let long = later.iter().filter(|looks| lasts(looks) >= LONG.saturating_sub(BEGINNING));
-        let mut growths: Vec<f64> = long.filter_map(|looks| by_time(looks)).collect();
-        growths.sort_by(f64::total_cmp);
+        let is_long = |looks: &&&[Look]| lasts(looks) >= LONG.saturating_sub(BEGINNING);
+        let long: Vec<&[Look]> = later.iter().filter(is_long).copied().collect();
         let line = by_sessions(&later);
+        let growth_beside = line.and_then(|(_, share)| {
+            median(long.iter().filter_map(|looks| by_time(looks, share)).collect())
+        });
         Some(Told {
             most: most.bytes,
             most_sessions: most.sessions,
             lives: lives.len() as u64,
-            long_lives: growths.len() as u64,
-            growth: growths.get(growths.len() / 2).copied(),
+            long_lives: long.len() as u64,
+            growth: median(long.iter().filter_map(|looks| by_time(looks, 0.0)).collect()),
+            growth_beside,
             base: line.map(|line| line.0),
             per_session: line.map(|line| line.1),
         })
@@ -102,12 +107,20 @@ const fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// How many bytes it grows by in a minute.
-fn by_time(looks: &[Look]) -> Option<f64> {
+/// How many bytes it grows by in a minute, without so many for each session.
+fn by_time(looks: &[Look], share: f64) -> Option<f64> {
     let first = looks.first()?.at;
-    let points =
-        looks.iter().map(|look| ((look.at - first).as_secs_f64() / 60.0, float(look.bytes)));
+    let points = looks.iter().filter_map(|look| {
+        let sessions = look.sessions.or((share == 0.0).then_some(0))?;
+        let bytes = float(look.bytes) - share * float(sessions);
+        Some(((look.at - first).as_secs_f64() / 60.0, bytes))
+    });
     line(&points.collect::<Vec<_>>()).map(|line| line.1)
+}
+
+fn median(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
 }
 
 fn by_sessions(lives: &[&[Look]]) -> Option<(f64, f64)> {
@@ -164,6 +177,13 @@ mod tests {
             [(1, life(|s| (1000 + 7 * s, s), 40)), (2, life(|s| (1000 + 14 * s, 2 * s), 15))];
         let told = Memory { lives: Mutex::new(lives.into()) }.told().expect("looks");
         assert!(close(told.per_session, 7.0) && close(told.base, 1000.0), "{told:?}");
+    }
+
+    #[test]
+    fn growth_is_told_beside_that_of_the_sessions() {
+        let lives = [(1, life(|s| (1000 + 7 * s, s), 60)), (2, life(|s| (1000 + 7 * s, s), 5))];
+        let told = Memory { lives: Mutex::new(lives.into()) }.told().expect("looks");
+        assert!(close(told.growth, 420.0) && close(told.growth_beside, 0.0), "{told:?}");
     }
 
     #[test]

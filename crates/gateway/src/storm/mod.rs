@@ -40,6 +40,8 @@ pub use self::report::{Figure, Report, table};
 
 /// After the storm, what is under way has so long to come to its end.
 const CALM: Duration = Duration::from_mins(1);
+/// Then every session is taken, and what waits in it is delivered, in so long at most.
+const SETTLE: Duration = Duration::from_mins(5);
 /// Pause between two looks at the memory of the gateways.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -159,7 +161,7 @@ async fn replay(
         never = tick(tell) => match never {},
     };
     storm.end(CALM).await;
-    load::settle(peers, &client, &clerk, scheme, CALM).await;
+    let settled = load::settle(peers, &client, &clerk, scheme, SETTLE).await;
     peers.end().await;
     let store = peers.store();
     let found = match scheme {
@@ -171,7 +173,7 @@ async fn replay(
     let memory = memory.told();
     let late = late.told();
     let (books, found, accounts) = (&books, &found, &accounts);
-    let evidence = Evidence { books, found, accounts, mishaps, memory, late };
+    let evidence = Evidence { books, found, accounts, mishaps, memory, late, settled };
     Ok(Report::new(options, scheme, &evidence, peers.kept()))
 }
 

@@ -50,6 +50,16 @@ pub(super) struct Evidence<'a> {
     pub(super) memory: Option<Told>,
     /// The longest that the storm itself was not run by the system although it was to.
     pub(super) late: Duration,
+    /// Whether everything that waited to be delivered was looked at in the end.
+    pub(super) settled: bool,
+}
+
+impl Evidence<'_> {
+    /// What was acknowledged may then still wait in its journal.
+    fn unsettled(&self) -> Option<String> {
+        let what = "not everything that waited for its delivery was looked at in time: what is missing may still be in the sender's journal";
+        (!self.settled).then(|| what.to_owned())
+    }
 }
 
 impl Report {
@@ -63,7 +73,7 @@ impl Report {
         Self {
             scheme,
             figures: figures(options, scheme, evidence),
-            findings: evidence.accounts.told(),
+            findings: evidence.accounts.told().into_iter().chain(evidence.unsettled()).collect(),
             in_time: options.unwritable_max.is_none_or(|most| longest <= most),
             kept,
         }
@@ -280,7 +290,8 @@ fn of_the_run(Evidence { found, mishaps, memory, .. }: &Evidence<'_>) -> Vec<Fig
 }
 
 fn of_memory(told: Told) -> [Figure; 3] {
-    let Told { most, most_sessions, lives, long_lives, growth, base, per_session } = told;
+    let Told { most, most_sessions, lives, long_lives, growth, growth_beside, .. } = told;
+    let (base, per_session) = (told.base, told.per_session);
     let kib = |bytes: Option<f64>| {
         bytes.map_or_else(|| "not known".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0))
     };
@@ -295,8 +306,17 @@ fn of_memory(told: Told) -> [Figure; 3] {
         said(
             "memory_growth_bytes",
             "growth within its lives, a minute",
-            json!({ "a_minute": growth, "lives": lives, "long_lives": long_lives }),
-            format!("{} ({long_lives} of {lives} lives)", kib(growth)),
+            json!({
+                "a_minute": growth,
+                "beside_sessions": growth_beside,
+                "lives": lives,
+                "long_lives": long_lives,
+            }),
+            format!(
+                "{}, beside its sessions {} ({long_lives} of {lives} lives)",
+                kib(growth),
+                kib(growth_beside)
+            ),
         ),
         said(
             "memory_session_bytes",
@@ -364,7 +384,8 @@ mod tests {
         let found = Found::default();
         let (mishaps, memory) = (Mishaps::default(), None);
         let late = Duration::from_millis(3);
-        let evidence = Evidence { books, found: &found, accounts, mishaps, memory, late };
+        let evidence =
+            Evidence { books, found: &found, accounts, mishaps, memory, late, settled: true };
         Report::new(options, scheme, &evidence, None)
     }
 
