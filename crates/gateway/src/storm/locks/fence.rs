@@ -200,7 +200,9 @@ mod tests {
             std::fs::write(&file, &linear).expect("writes");
             let before = Fence::of(&file).await.expect("looks");
             std::fs::write(&file, linear_to_tree(text.as_bytes())).expect("writes");
-            more.iter().for_each(|line| append(&file, line));
+            for line in more {
+                append(&file, line);
+            }
             outcomes.push(before.still_fits(&file).await.expect("looks"));
         }
         assert_eq!(outcomes, [true, true, false, false, false]);

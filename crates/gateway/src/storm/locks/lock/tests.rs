@@ -36,8 +36,8 @@ fn of(Process { pid, started }: Process) -> Payload {
 }
 
 /// So long ago.
-fn ago(past: Duration) -> Option<String> {
-    Some(time(Timestamp::now() - past))
+fn ago(past: Duration) -> String {
+    time(Timestamp::now() - past)
 }
 
 async fn take(locks: &Locks, file: &Path) -> Result<Held, LockError> {
@@ -146,9 +146,9 @@ async fn too_old_and_held_for_too_long_are_stale_whoever_lives() {
         let (_folder, file, locks) = bench(hasty());
         let other = Other::new();
         let payload = Payload { max_hold_ms: Some(max_hold_ms), ..of(other.process()) };
-        leave(&file, &Payload { created_at: ago(age / 2), ..payload.clone() });
+        leave(&file, &Payload { created_at: Some(ago(age / 2)), ..payload.clone() });
         assert_eq!(take(&locks, &file).await.expect_err("held").code(), "file_lock_timeout");
-        leave(&file, &Payload { created_at: ago(age), ..payload });
+        leave(&file, &Payload { created_at: Some(ago(age)), ..payload });
         take(&locks, &file).await.expect("reclaimed");
     }
 }
