@@ -3,7 +3,7 @@
 //! the transcript while the lock is let go for the model. It was written anew from what is known of
 //! that gateway's behaviour (`OpenClaw` 2026.5.26); each fact stands where it is modelled, and a test holds
 //! the model to it. Nothing in it happens by a chance that was made up: where two hold a lock at once,
-//! it is because the [steps](steps) of both came in that order.
+//! it is because the steps of both came in that order.
 //!
 //! Where the facts leave a choice, the model takes what serves lock files best. Appends do not parse
 //! the whole transcript, as the real ones did. A turn that lost its answer to the fence is tried again
