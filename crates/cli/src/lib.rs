@@ -11,6 +11,8 @@ mod json;
 mod log;
 mod memory;
 mod output;
+#[cfg(feature = "serve")]
+mod parent;
 mod progress;
 mod stop;
 mod target;

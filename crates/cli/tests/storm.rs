@@ -7,7 +7,8 @@ use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::BuildHasher;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use support::{Bench, Said, has, signal, skip, wait_until};
@@ -17,8 +18,12 @@ use support::{Bench, Said, has, signal, skip, wait_until};
 fn seed() -> String {
     let named = std::env::var("SESSION_JOURNAL_SEED").ok();
     let seed = named.unwrap_or_else(|| RandomState::new().hash_one("storm").to_string());
+    let variables = ["SESSION_JOURNAL_LONG", "SESSION_JOURNAL_STORM_SECONDS"];
+    let set = variables.map(|name| std::env::var(name).map(|value| format!("{name}={value} ")));
+    let set: String = set.into_iter().flatten().collect();
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
     println!(
-        "seed {seed}; replay with SESSION_JOURNAL_SEED={seed} cargo test -p session-journal-cli --test storm"
+        "seed {seed}; replay with {set}SESSION_JOURNAL_SEED={seed} cargo test -p session-journal-cli --test storm {test}"
     );
     seed
 }
@@ -78,7 +83,20 @@ fn a_short_storm_on_both_schemes_is_accounted_for_and_leaves_nothing() {
     assert_eq!((&journal["scheme"], &locks["scheme"]), (&"journal".into(), &"locks".into()));
     must_keep_its_promises(journal);
     for one in [journal, locks] {
-        has(one, &["gaps_ms", "writes_ms", "unwritable_max_ms", "memory_bytes", "forks", "replay"]);
+        has(
+            one,
+            &[
+                "gaps_ms",
+                "writes_ms",
+                "unwritable_max_ms",
+                "late_max_ms",
+                "memory_most_bytes",
+                "memory_growth_bytes",
+                "memory_session_bytes",
+                "forks",
+                "replay",
+            ],
+        );
         let replay = one["replay"].as_str().expect("text");
         assert!(replay.contains(&format!("--seed {seed} --seconds 12 --agents 16")), "{replay}");
         assert!(number(one, "turns_answered") > 0 && number(one, "killed") > 0, "{one}");
@@ -99,13 +117,57 @@ fn a_promise_about_time_that_cannot_be_kept_ends_with_one_and_the_command_to_rep
     assert_eq!(said.object()["in_time"], false);
 }
 
-/// The processes whose command line names this folder.
-fn processes(folder: &Path) -> Vec<String> {
+/// The processes whose command line names this folder. One that ended has none.
+fn processes(folder: &Path) -> Vec<PathBuf> {
     let folder = folder.to_str().expect("text");
     let pids = fs::read_dir("/proc").expect("a list").flatten().map(|one| one.path());
-    let lines = pids.filter_map(|pid| fs::read(pid.join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| line.contains(folder)).collect()
+    let names = |pid: &PathBuf| fs::read(pid.join("cmdline")).unwrap_or_default();
+    let is_of_it = |pid: &PathBuf| String::from_utf8_lossy(&names(pid)).contains(folder);
+    pids.filter(is_of_it).collect()
+}
+
+fn is_stopped(pid: &Path) -> bool {
+    fs::read_to_string(pid.join("stat")).is_ok_and(|stat| stat.contains(") T "))
+}
+
+/// Whoever replays the incident may be killed as well, and nobody is left to kill its gateways.
+#[test]
+fn the_gateways_of_a_storm_that_is_killed_are_gone_with_it_also_while_they_are_stopped() {
+    for (scheme, stopped) in [("journal", false), ("journal", true), ("locks", true)] {
+        let bench = Bench::new();
+        let folder = bench.path("tmp");
+        fs::create_dir_all(&folder).expect("makes a folder");
+        let mut command = bench.command(&["storm", "--seconds", "600", "--scheme", scheme]);
+        command.args(["--agents", "4"]).env("TMPDIR", &folder);
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("starts");
+        wait_until("both gateways", || processes(&folder).len() == 2);
+        // The storm itself may let one go on that was stopped here.
+        while stopped && !processes(&folder).iter().all(|pid| is_stopped(pid)) {
+            for pid in processes(&folder) {
+                let pid = pid.file_name().expect("a number");
+                let sent = Command::new("kill").arg("-STOP").arg(pid).status();
+                assert!(sent.expect("kill runs").success());
+            }
+        }
+        child.kill().expect("killed");
+        child.wait().expect("ends");
+        wait_until("no gateway", || processes(&folder).is_empty());
+        assert_eq!(left(&folder).len(), 1, "{scheme}: nobody is left to remove its folder");
+    }
+}
+
+#[test]
+fn a_gateway_whose_parent_is_gone_already_does_not_start() {
+    let bench = Bench::new();
+    // No system gives this pid away.
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--dies-with", "4194304"];
+    let mut child = bench.spawn(&arguments);
+    let mut ended = None;
+    wait_until("its end", || {
+        ended = child.try_wait().expect("asked");
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(5));
 }
 
 #[test]
@@ -147,13 +209,20 @@ fn what_cannot_be_stormed_is_refused() {
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "the figures are the result")]
 fn a_long_storm_keeps_its_promises() {
     if std::env::var_os("SESSION_JOURNAL_LONG").is_none() {
-        skip("set SESSION_JOURNAL_LONG=1");
+        skip(
+            "set SESSION_JOURNAL_LONG=1, and SESSION_JOURNAL_STORM_SECONDS for another time than ten minutes",
+        );
         return;
     }
+    let seconds = std::env::var("SESSION_JOURNAL_STORM_SECONDS").unwrap_or_else(|_| "600".into());
     let (bench, seed) = (Bench::new(), seed());
-    let said = storm(&bench, &["--seconds", "600", "--agents", "200", "--seed", &seed]);
+    let said = storm(&bench, &["--seconds", &seconds, "--agents", "200", "--seed", &seed]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    must_keep_its_promises(&said.object());
+    let journal = said.object();
+    println!("{journal:#}");
+    must_keep_its_promises(&journal);
+    assert_eq!(left(&bench.path("tmp")), [""; 0], "its folder is gone");
 }

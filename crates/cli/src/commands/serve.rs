@@ -11,6 +11,7 @@ use session_journal_gateway::{Config, Gateway, ServeError};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::log::LogFormat;
+use crate::parent::Parent;
 
 /// The environment variable that names the file.
 const CONFIG_VARIABLE: &str = "SESSION_JOURNAL_GATEWAY_CONFIG";
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     /// Any other setting, by its name in the file
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
+    #[command(flatten)]
+    parent: Parent,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -54,6 +57,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Exit, Failure> {
+    args.parent.heed()?;
     let config = args.settings(context)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {

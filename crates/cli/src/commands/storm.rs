@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure, note};
+use crate::parent::Parent;
 
 /// Replay the incident: agents, two gateways on one store, and what happens to gateways
 ///
@@ -136,9 +137,12 @@ fn now_ms() -> u64 {
 
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| {
-        Failure::Here(ErrorKind::Io, format!("could not start threads: {error}; see the limits"))
-    })
+    runtime.map_err(no_threads)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn no_threads(error: std::io::Error) -> Failure {
+    Failure::Here(ErrorKind::Io, format!("could not start threads: {error}; see the limits"))
 }
 
 fn failure(error: StormError) -> Failure {
@@ -250,21 +254,25 @@ pub(crate) struct LocksArgs {
     seed: u64,
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     compress: u32,
+    #[command(flatten)]
+    parent: Parent,
 }
 
 pub(crate) fn run_locks(args: &LocksArgs, context: &mut Context) -> Result<Exit, Failure> {
-    let LocksArgs { folder, script, seed, compress } = args;
+    let LocksArgs { folder, script, seed, compress, parent } = args;
+    parent.heed()?;
     let (folder, script) = (folder.clone(), script.clone());
     let settings = Settings { folder, script, seed: *seed, compress: *compress };
     let stop = CancellationToken::new();
     let at_signal = stop.clone();
     context.stop.then(move || at_signal.cancel());
     let mut told = Ok(());
-    let served = runtime()?.block_on(locks::serve(&settings, stop, |address| {
-        let url = format!("http://{address}");
-        let line = context.output.json(&json!({ "listening": url }));
-        told = line.and_then(|()| context.output.flush());
-    }));
+    let served =
+        locks::runtime().map_err(no_threads)?.block_on(locks::serve(&settings, stop, |address| {
+            let url = format!("http://{address}");
+            let line = context.output.json(&json!({ "listening": url }));
+            told = line.and_then(|()| context.output.flush());
+        }));
     told?;
     served.map_err(|error| Failure::Here(ErrorKind::Io, error.to_string()))?;
     Ok(Exit::Done)

@@ -34,7 +34,7 @@ pub(super) struct Books {
     pub(super) nothing_to_compact: u64,
     /// From the first attempt of a small write to its acknowledgement, wherever it went.
     pub(super) writes: Times,
-    /// Between two acknowledged appends of a probe, less the pause that the probe makes.
+    /// Between two acknowledged appends of a probe, the pause that it makes included.
     pub(super) gaps: Times,
     /// What the lock files say of themselves.
     pub(super) locks: LockNotes,

@@ -265,6 +265,16 @@ impl Client {
         heard
     }
 
+    /// How many sessions a gateway holds, where it says so at once.
+    pub(super) async fn held(&self, gateway: usize) -> Option<u64> {
+        let url = self.inner.peers.url(gateway)?;
+        let request = self.inner.http.get(format!("{url}/metrics")).timeout(PATIENCE);
+        let response = request.bearer_auth(&self.inner.peers.token).send().await.ok()?;
+        let text = response.text().await.ok()?;
+        let number = text.lines().find_map(|line| line.strip_prefix("session_journal_sessions "));
+        number?.trim().parse().ok()
+    }
+
     /// Cancels a turn where it runs; whether somebody said that it is.
     pub(super) async fn cancel(&self, session: &str, key: &str) {
         let Some(url) = self.inner.peers.url(self.home(session)) else { return };

@@ -14,6 +14,7 @@ mod chaos;
 mod clerk;
 mod client;
 mod found;
+mod late;
 mod load;
 pub mod locks;
 mod memory;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::clerk::Clerk;
 use self::client::Client;
+use self::late::Late;
 use self::memory::Memory;
 use self::peers::Peers;
 use self::plan::Plan;
@@ -38,6 +40,8 @@ pub use self::report::{Figure, Report, table};
 
 /// After the storm, what is under way has so long to come to its end.
 const CALM: Duration = Duration::from_mins(1);
+/// Then every session is taken, and what waits in it is delivered, in so long at most.
+const SETTLE: Duration = Duration::from_mins(5);
 /// Pause between two looks at the memory of the gateways.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -148,15 +152,16 @@ async fn replay(
 ) -> Result<Report, StormError> {
     let clerk = Arc::new(Clerk::default());
     let client = Client::new(Arc::clone(peers), Arc::clone(&clerk), scheme, options.compress)?;
-    let memory = Memory::default();
+    let (memory, late) = (Memory::default(), Late::default());
     let storm = load::Storm::begin(plan, &client, &clerk).await;
     let mishaps = tokio::select! {
         mishaps = chaos::run(plan, peers, &client, options.lasts) => mishaps?,
-        never = memory.watch(peers, LOOK) => match never {},
+        never = memory.watch(peers, &client, LOOK) => match never {},
+        never = late.watch() => match never {},
         never = tick(tell) => match never {},
     };
     storm.end(CALM).await;
-    load::settle(peers, &client, &clerk, scheme, CALM).await;
+    let settled = load::settle(peers, &client, &clerk, scheme, SETTLE).await;
     peers.end().await;
     let store = peers.store();
     let found = match scheme {
@@ -166,7 +171,9 @@ async fn replay(
     let books = clerk.close();
     let accounts = account::account(&books, &found);
     let memory = memory.told();
-    let evidence = Evidence { books: &books, found: &found, accounts: &accounts, mishaps, memory };
+    let late = late.told();
+    let (books, found, accounts) = (&books, &found, &accounts);
+    let evidence = Evidence { books, found, accounts, mishaps, memory, late, settled };
     Ok(Report::new(options, scheme, &evidence, peers.kept()))
 }
 

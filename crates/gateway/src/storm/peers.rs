@@ -1,4 +1,5 @@
-//! The two gateways: processes of their own, which are killed when this is dropped.
+//! The two gateways: processes of their own, which are killed when this is dropped, and by the kernel
+//! when this process is.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -82,10 +83,13 @@ impl Peers {
                 format!("--compress={}", options.compress),
             ],
         };
+        // The kernel tells them when the thread is gone that started them. That is one of the runtime's,
+        // which are there until all is over.
+        let dies_with = format!("--dies-with={}", std::process::id());
         let peer = |number| Peer {
             number,
             program: options.program.clone(),
-            arguments: arguments.clone(),
+            arguments: arguments.iter().chain([&dies_with]).cloned().collect(),
             log: folder.join(format!("gateway-{number}.log")),
             child: tokio::sync::Mutex::default(),
             at: Mutex::default(),
@@ -157,13 +161,13 @@ impl Peers {
         }
     }
 
-    /// Resident bytes of a gateway.
-    pub(super) fn resident(&self, number: usize) -> Option<u64> {
+    /// The process of a gateway, and its resident bytes.
+    pub(super) fn resident(&self, number: usize) -> Option<(u32, u64)> {
         let pid = self.both[number].at().pid?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib << 10)
+        Some((pid, kib << 10))
     }
 }
 

@@ -48,6 +48,18 @@ pub(super) struct Evidence<'a> {
     pub(super) accounts: &'a Accounts,
     pub(super) mishaps: Mishaps,
     pub(super) memory: Option<Told>,
+    /// The longest that the storm itself was not run by the system although it was to.
+    pub(super) late: Duration,
+    /// Whether everything that waited to be delivered was looked at in the end.
+    pub(super) settled: bool,
+}
+
+impl Evidence<'_> {
+    /// What was acknowledged may then still wait in its journal.
+    fn unsettled(&self) -> Option<String> {
+        let what = "not everything that waited for its delivery was looked at in time: what is missing may still be in the sender's journal";
+        (!self.settled).then(|| what.to_owned())
+    }
 }
 
 impl Report {
@@ -61,7 +73,7 @@ impl Report {
         Self {
             scheme,
             figures: figures(options, scheme, evidence),
-            findings: evidence.accounts.told(),
+            findings: evidence.accounts.told().into_iter().chain(evidence.unsettled()).collect(),
             in_time: options.unwritable_max.is_none_or(|most| longest <= most),
             kept,
         }
@@ -233,6 +245,7 @@ fn of_time(options: &Options, scheme: Scheme, evidence: &Evidence<'_>) -> Vec<Fi
         text = format!("{text} (of the incident: {})", time(longest * options.compress));
     }
     let above = books.gaps.above(1000) + books.writes.above(1000);
+    let late = evidence.late;
     vec![
         said(
             "unwritable_max_ms",
@@ -241,6 +254,12 @@ fn of_time(options: &Options, scheme: Scheme, evidence: &Evidence<'_>) -> Vec<Fi
             text,
         ),
         count("unwritable_above_1s", "times that took longer than a second", above),
+        said(
+            "late_max_ms",
+            "of it at most, the storm itself did not run",
+            millis(late),
+            time(late),
+        ),
         said("gaps_ms", "gaps of the probes, up to ms", classes(&books.gaps), spread(&books.gaps)),
         said(
             "writes_ms",
@@ -253,24 +272,11 @@ fn of_time(options: &Options, scheme: Scheme, evidence: &Evidence<'_>) -> Vec<Fi
 
 fn of_the_run(Evidence { found, mishaps, memory, .. }: &Evidence<'_>) -> Vec<Figure> {
     let Mishaps { stopped, killed, ended, grabbed } = *mishaps;
-    let memory_value = memory.map_or(
-        Value::Null,
-        |told| json!({ "first_quarter": told.first, "last_quarter": told.last, "most": told.most }),
-    );
-    let memory_text = memory.map_or_else(String::new, |told| {
-        format!("{} -> {}, at most {}", mib(told.first), mib(told.last), mib(told.most))
-    });
-    vec![
+    let mut figures = vec![
         count("stopped", "gateway stopped and continued", stopped),
         count("killed", "gateway killed", killed),
         count("ended", "gateway restarted in good order", ended),
         count("grabbed", "fights over sessions for no reason", grabbed),
-        said(
-            "memory_bytes",
-            "memory of a gateway, first to last quarter",
-            memory_value,
-            memory_text,
-        ),
         count("sessions", "sessions in the end", found.sessions.len() as u64),
         count(
             "records",
@@ -278,6 +284,46 @@ fn of_the_run(Evidence { found, mishaps, memory, .. }: &Evidence<'_>) -> Vec<Fig
             found.sessions.values().map(|one| one.records).sum(),
         ),
         said("bytes", "bytes in the end", found.bytes.into(), mib(found.bytes)),
+    ];
+    figures.extend(of_memory(memory.unwrap_or_default()));
+    figures
+}
+
+fn of_memory(told: Told) -> [Figure; 3] {
+    let Told { most, most_sessions, lives, long_lives, growth, growth_beside, .. } = told;
+    let (base, per_session) = (told.base, told.per_session);
+    let kib = |bytes: Option<f64>| {
+        bytes.map_or_else(|| "not known".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0))
+    };
+    let sessions = most_sessions.map_or_else(String::new, |held| format!(", with {held} sessions"));
+    [
+        said(
+            "memory_most_bytes",
+            "most memory of a gateway",
+            json!({ "bytes": most, "sessions": most_sessions }),
+            format!("{}{sessions}", mib(most)),
+        ),
+        said(
+            "memory_growth_bytes",
+            "growth within its lives, a minute",
+            json!({
+                "a_minute": growth,
+                "beside_sessions": growth_beside,
+                "lives": lives,
+                "long_lives": long_lives,
+            }),
+            format!(
+                "{}, beside its sessions {} ({long_lives} of {lives} lives)",
+                kib(growth),
+                kib(growth_beside)
+            ),
+        ),
+        said(
+            "memory_session_bytes",
+            "memory of a session that is held",
+            json!({ "each": per_session, "without_any": base }),
+            format!("{}, beside {}", kib(per_session), kib(base)),
+        ),
     ]
 }
 
@@ -337,7 +383,9 @@ mod tests {
     fn report(books: &Books, accounts: &Accounts, options: &Options, scheme: Scheme) -> Report {
         let found = Found::default();
         let (mishaps, memory) = (Mishaps::default(), None);
-        let evidence = Evidence { books, found: &found, accounts, mishaps, memory };
+        let late = Duration::from_millis(3);
+        let evidence =
+            Evidence { books, found: &found, accounts, mishaps, memory, late, settled: true };
         Report::new(options, scheme, &evidence, None)
     }
 

@@ -1,18 +1,23 @@
-//! The lock file.
+//! The lock file: how it is taken and let go, step by step.
+//!
+//! The order of the steps is that of `OpenClaw` 2026.5.26 and its file-lock package. It was read from the
+//! packages that were published and agrees with the system calls that were counted; the code is our own.
+
+mod stale;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use serde::{Deserialize, Serialize};
-use tokio::fs;
-use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-use super::process::{Process, runs};
+use self::stale::Payload;
+use super::process::Process;
+use super::steps::{self, Identity, identity};
 use super::{Toll, WAIT};
 
 /// Times of the scheme.
@@ -28,7 +33,7 @@ pub struct Times {
     pub hold: Duration,
     /// An agent's run may: its timeout of 15 minutes and 2 more.
     pub hold_long: Duration,
-    /// A lock file without a payload is stale after this.
+    /// A lock file that says nothing is stale after this.
     pub no_payload: Duration,
     /// Pause between two looks of the watchdog.
     pub watch: Duration,
@@ -67,8 +72,8 @@ pub enum LockError {
     /// It was held all the time.
     #[error("timed out waiting for the session's write lock")]
     Timeout,
-    /// It was stale, and somebody else was at it when it was to be removed. Users saw this although
-    /// no lock was left on disk.
+    /// It was stale when it was looked at, and no more when it was to be removed. Users saw this
+    /// although no lock was left on disk.
     #[error("the session's write lock is stale")]
     Stale,
     /// The system refused.
@@ -88,17 +93,6 @@ impl LockError {
     }
 }
 
-/// What a lock file says: who, since when, for how long at most.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Payload {
-    pub(crate) pid: u32,
-    pub(crate) created_at: u64,
-    pub(crate) max_hold_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) starttime: Option<u64>,
-}
-
 /// The locks of a process.
 #[derive(Debug)]
 pub(crate) struct Locks {
@@ -106,15 +100,18 @@ pub(crate) struct Locks {
     /// A word that the command lines of all holders have.
     program: String,
     own: Process,
+    /// What this process knows it holds. One that is taken twice is in it once, and whoever was first
+    /// lets go of nothing.
     table: Mutex<HashMap<PathBuf, Entry>>,
     next: AtomicU64,
 }
 
 /// A lock that this process knows it holds.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
     number: u64,
-    payload: Vec<u8>,
+    seen: Seen,
+    file: File,
     since: Instant,
     at_most: Duration,
 }
@@ -124,15 +121,23 @@ struct Entry {
 pub(crate) struct Held {
     lock: PathBuf,
     number: u64,
-    payload: Vec<u8>,
     inside: Option<PathBuf>,
 }
 
-/// A lock file that was there.
-#[derive(Debug, PartialEq, Eq)]
+/// A lock file as it was once: which file, and what it said.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
+    file: Identity,
     bytes: Vec<u8>,
-    age: Duration,
+}
+
+/// What came of an attempt to remove a stale lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Removal {
+    /// It was removed, or somebody else was there first.
+    Gone,
+    /// At the second look it is held.
+    NotApproved,
 }
 
 impl Locks {
@@ -150,6 +155,10 @@ impl Locks {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_held(&self, lock: &Path) -> bool {
+        self.table().contains_key(lock)
+    }
+
     /// Takes the lock of a file, or waits for it.
     pub(crate) async fn acquire(
         &self,
@@ -157,24 +166,35 @@ impl Locks {
         at_most: Duration,
         toll: &mut Toll,
     ) -> Result<Held, LockError> {
-        let (lock, begun) = (path_of(file), Instant::now());
+        let begun = Instant::now();
+        let acquired = self.acquire_alone(file, at_most, begun, toll).await;
+        toll.waited += begun.elapsed();
+        let held = acquired?;
+        toll.acquired += 1;
+        Ok(self.enter(held, file, toll))
+    }
+
+    async fn acquire_alone(
+        &self,
+        file: &Path,
+        at_most: Duration,
+        begun: Instant,
+        toll: &mut Toll,
+    ) -> Result<Held, LockError> {
+        let lock = place(file).await?;
         loop {
             if let Some(held) = self.try_create(&lock, at_most).await? {
-                toll.acquired += 1;
-                toll.waited += begun.elapsed();
-                return Ok(self.enter(held, file, toll));
+                return Ok(held);
             }
-            if let Some(seen) = look(&lock).await?
-                && self.is_stale(&lock, &seen)
-            {
-                if !remove_if_unchanged(&lock, &seen.bytes).await? {
-                    toll.waited += begun.elapsed();
-                    return Err(LockError::Stale);
+            // What is gone again, or was removed, is asked for at once.
+            let Some(seen) = Seen::of(&lock).await? else { continue };
+            if self.is_stale(&lock, &seen).await {
+                match self.remove_stale(&lock, &seen).await? {
+                    Removal::Gone => continue,
+                    Removal::NotApproved => return Err(LockError::Stale),
                 }
-                continue;
             }
             if begun.elapsed() >= self.times.wait {
-                toll.waited += begun.elapsed();
                 return Err(LockError::Timeout);
             }
             toll.polls += 1;
@@ -182,82 +202,69 @@ impl Locks {
         }
     }
 
-    /// Creates the lock file, writes who holds it, and only then puts it into the table: in between
-    /// this process takes its own lock for one that was left behind.
+    /// Creates the lock file, writes who holds it, looks which file it is, and only then puts it into
+    /// the table: in between this process takes its own lock for one that was left behind.
     async fn try_create(&self, lock: &Path, at_most: Duration) -> Result<Option<Held>, LockError> {
-        let created = fs::File::options().write(true).create_new(true).open(lock).await;
-        let mut file = match created {
+        let file = match steps::create_new(lock).await {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let payload = self.payload(at_most);
-        file.write_all(&payload).await?;
-        file.flush().await?;
+        let bytes = Payload::of(self.own, at_most).to_bytes();
+        let file = steps::write(file, bytes.clone()).await?;
+        let (file, metadata) = steps::stat_open(file).await?;
+        let seen = Seen { file: identity(&metadata), bytes };
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry { number, payload: payload.clone(), since: Instant::now(), at_most };
+        let entry = Entry { number, seen, file, since: Instant::now(), at_most };
         self.table().insert(lock.to_owned(), entry);
-        Ok(Some(Held { lock: lock.to_owned(), number, payload, inside: None }))
+        Ok(Some(Held { lock: lock.to_owned(), number, inside: None }))
     }
 
-    fn payload(&self, at_most: Duration) -> Vec<u8> {
-        let payload = Payload {
-            pid: self.own.pid,
-            created_at: now_ms(),
-            max_hold_ms: u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX),
-            starttime: self.own.started,
-        };
-        let mut text = serde_json::to_vec_pretty(&payload).unwrap_or_default();
-        text.push(b'\n');
-        text
-    }
-
-    /// Stale: no pid in it, or a dead one's, a zombie's, or one that another process has now; no time
-    /// in it; too old; held for too long; of this very process and not in its table; of a process that
-    /// is another program. One that is still empty gets some time.
-    pub(crate) fn is_stale(&self, lock: &Path, seen: &Seen) -> bool {
-        if seen.bytes.is_empty() {
-            return seen.age >= self.times.no_payload;
+    /// It was stale. Is it still there? Is it still stale? Is it still there? Then it is removed,
+    /// whatever it is by then.
+    async fn remove_stale(&self, lock: &Path, seen: &Seen) -> Result<Removal, LockError> {
+        if Seen::of(lock).await?.as_ref() != Some(seen) {
+            return Ok(Removal::Gone);
         }
-        let Ok(payload) = serde_json::from_slice::<Payload>(&seen.bytes) else {
-            return seen.age >= self.times.no_payload;
-        };
-        let age = Duration::from_millis(now_ms().saturating_sub(payload.created_at));
-        if age >= self.times.stale || age >= Duration::from_millis(payload.max_hold_ms) {
-            return true;
+        if !self.is_stale(lock, seen).await {
+            return Ok(Removal::NotApproved);
         }
-        if payload.pid == self.own.pid {
-            return !self.table().contains_key(lock);
-        }
-        let holder = Process { pid: payload.pid, started: payload.starttime };
-        !holder.is_alive() || !runs(payload.pid, &self.program)
+        remove_if_unchanged(lock, seen).await?;
+        Ok(Removal::Gone)
     }
 
     /// Leaves the table first and removes the file then: in between, again, it is an orphan.
     pub(crate) async fn release(&self, held: Held) -> Result<(), LockError> {
         if let Some(inside) = &held.inside {
-            fs::remove_file(inside).await?;
+            std::fs::remove_file(inside)?;
         }
-        let is_it = self.table().get(&held.lock).is_some_and(|entry| entry.number == held.number);
-        if is_it {
-            self.table().remove(&held.lock);
+        let entry = {
+            let mut table = self.table();
+            let is_it = table.get(&held.lock).is_some_and(|entry| entry.number == held.number);
+            if is_it { table.remove(&held.lock) } else { None }
+        };
+        match entry {
+            Some(entry) => let_go(&held.lock, entry).await,
+            None => Ok(()),
         }
-        remove_if_unchanged(&held.lock, &held.payload).await?;
-        Ok(())
     }
 
     /// Releases what is held for longer than it may be, although somebody is still at it.
     pub(crate) async fn watch(self: Arc<Self>) -> std::convert::Infallible {
         loop {
             sleep(self.times.watch).await;
-            let overdue: Vec<(PathBuf, Entry)> = {
-                let mut table = self.table();
-                table.extract_if(|_, entry| entry.since.elapsed() > entry.at_most).collect()
-            };
-            for (lock, entry) in overdue {
-                // Where that fails, it is stale for everybody else.
-                let _ = remove_if_unchanged(&lock, &entry.payload).await;
-            }
+            self.watch_once().await;
+        }
+    }
+
+    async fn watch_once(&self) {
+        let overdue: Vec<(PathBuf, Entry)> = {
+            let mut table = self.table();
+            table.extract_if(|_, entry| entry.since.elapsed() > entry.at_most).collect()
+        };
+        for (lock, entry) in overdue {
+            // Where that fails, it is stale for everybody else.
+            let _ = let_go(&lock, entry).await;
         }
     }
 
@@ -265,13 +272,13 @@ impl Locks {
     pub(crate) async fn leave(&self) {
         let all: Vec<_> = self.table().drain().collect();
         for (lock, entry) in all {
-            let _ = remove_if_unchanged(&lock, &entry.payload).await;
+            let _ = let_go(&lock, entry).await;
         }
     }
 
     // ---- who is inside ---------------------------------------------------------------------
 
-    /// No part of the scheme: counts how many hold the lock of a file at once.
+    /// No part of the scheme, and no step of it: counts how many hold the lock of a file at once.
     fn enter(&self, mut held: Held, file: &Path, toll: &mut Toll) -> Held {
         let Some(folder) = inside(file) else { return held };
         let mark = folder.join(format!("{}-{}", self.own.pid, held.number));
@@ -284,6 +291,55 @@ impl Locks {
         }
         held
     }
+}
+
+impl Seen {
+    /// Which file it is, and then what it says: five steps. None where it is gone.
+    async fn of(lock: &Path) -> Result<Option<Self>, LockError> {
+        let seen = async {
+            let file = identity(&steps::stat_link(lock).await?);
+            Ok(Self { file, bytes: steps::read(lock).await? })
+        };
+        match seen.await {
+            Ok(seen) => Ok(Some(seen)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(LockError::Io(error)),
+        }
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+}
+
+/// Where the lock of a file is. Both layers of the real one look where the folder really is, and make
+/// it.
+async fn place(file: &Path) -> Result<PathBuf, LockError> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let _ = steps::real(folder).await;
+    steps::make_folder(folder).await?;
+    steps::make_folder(folder).await?;
+    let real = steps::real(folder).await?;
+    Ok(path_of(&real.join(file.file_name().unwrap_or_default())))
+}
+
+pub(crate) fn path_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+async fn let_go(lock: &Path, entry: Entry) -> Result<(), LockError> {
+    steps::close(entry.file).await?;
+    remove_if_unchanged(lock, &entry.seen).await
+}
+
+/// A read, and an unlink if nothing changed: what is there by then is removed.
+async fn remove_if_unchanged(lock: &Path, seen: &Seen) -> Result<(), LockError> {
+    if Seen::of(lock).await?.as_ref() == Some(seen) {
+        steps::remove(lock).await?;
+    }
+    Ok(())
 }
 
 fn inside(file: &Path) -> Option<PathBuf> {
@@ -302,46 +358,9 @@ fn others(folder: &Path, own: &Path) -> bool {
     })
 }
 
-pub(crate) fn path_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
-}
-
-async fn look(lock: &Path) -> Result<Option<Seen>, LockError> {
-    let gone = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => Ok(None),
-        _ => Err(LockError::Io(error)),
-    };
-    let bytes = match fs::read(lock).await {
-        Ok(bytes) => bytes,
-        Err(error) => return gone(error),
-    };
-    let modified = match fs::metadata(lock).await.and_then(|metadata| metadata.modified()) {
-        Ok(modified) => modified,
-        Err(error) => return gone(error),
-    };
-    Ok(Some(Seen { bytes, age: modified.elapsed().unwrap_or_default() }))
-}
-
-/// A read, and an unlink if nothing changed: two steps. False where it is another one, or gone.
-async fn remove_if_unchanged(lock: &Path, seen: &[u8]) -> Result<bool, LockError> {
-    match fs::read(lock).await {
-        Ok(now) if now == seen => {}
-        Ok(_) => return Ok(false),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error.into()),
-    }
-    match fs::remove_file(lock).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+/// How old a file is by its own time.
+fn age(modified: std::io::Result<SystemTime>) -> Duration {
+    modified.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,9 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
-use serde_json::{Value, json};
-use tokio::fs;
-use tokio::io::AsyncWriteExt;
+use serde_json::{Map, Value, json};
+
+use super::steps;
+
+/// A linear transcript that is larger stays as it is.
+pub(super) const LINEAR_BYTES_MAX: u64 = 8 << 20;
 
 /// The file of a session.
 pub(crate) fn path(folder: &Path, session: &str) -> PathBuf {
@@ -23,7 +26,7 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// Reads all of it; a file that is not there is empty.
     pub(crate) async fn read(file: &Path) -> io::Result<Self> {
-        match fs::read(file).await {
+        match steps::read(file).await {
             Ok(bytes) => Ok(Self { bytes }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { bytes: Vec::new() }),
             Err(error) => Err(error),
@@ -44,17 +47,64 @@ impl Transcript {
         last.unwrap_or(Value::Null)
     }
 
-    /// Appends an entry behind the last line that was read. One line, one write, no sync.
+    /// Appends an entry behind the last line that was read. One line, one write, no sync. What is still
+    /// linear is written anew first.
     pub(crate) async fn append(&self, file: &Path, mut entry: Value) -> io::Result<()> {
-        entry["id"] = format!("{:016x}", fastrand::u64(..)).into();
+        if self.is_linear() {
+            let tree = Self { bytes: linear_to_tree(&self.bytes) };
+            steps::overwrite(file, tree.bytes.clone()).await?;
+            return Box::pin(tree.append(file, entry)).await;
+        }
+        entry["id"] = some_id();
         entry["parentId"] = self.leaf();
         let mut line = entry.to_string();
         line.push('\n');
-        let opened = fs::File::options().append(true).create(true).open(file).await;
-        let mut opened = opened?;
-        opened.write_all(line.as_bytes()).await?;
-        opened.flush().await
+        steps::append(file, line.into_bytes()).await
     }
+
+    /// Whether it has entries, and not one that names its parent.
+    fn is_linear(&self) -> bool {
+        let is_small = self.bytes.len() as u64 <= LINEAR_BYTES_MAX;
+        let mut entries =
+            entries(&self.bytes).flatten().filter(|entry| !is_header(entry)).peekable();
+        is_small && entries.peek().is_some() && entries.all(|entry| !entry.contains_key("parentId"))
+    }
+}
+
+fn some_id() -> Value {
+    format!("{:016x}", fastrand::u64(..)).into()
+}
+
+fn is_header(entry: &Map<String, Value>) -> bool {
+    entry.get("type").is_some_and(|kind| kind == "session")
+}
+
+/// The lines that are not blank; `None` for one that is no entry.
+fn entries(bytes: &[u8]) -> impl Iterator<Item = Option<Map<String, Value>>> {
+    lines(bytes).map(|line| serde_json::from_slice(line).ok())
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
+/// The old linear form with an id and a parent in each entry. What is no entry stays as it is, blank
+/// lines go, and each line ends in a line feed alone.
+pub(super) fn linear_to_tree(bytes: &[u8]) -> Vec<u8> {
+    let (mut tree, mut parent) = (Vec::with_capacity(bytes.len()), Value::Null);
+    for (line, entry) in lines(bytes).zip(entries(bytes)) {
+        match entry {
+            Some(mut entry) if !is_header(&entry) => {
+                let id = entry.entry("id").or_insert_with(some_id).clone();
+                entry.entry("parentId").or_insert_with(|| parent);
+                parent = id;
+                tree.extend_from_slice(Value::from(entry).to_string().as_bytes());
+            }
+            _ => tree.extend_from_slice(line),
+        }
+        tree.push(b'\n');
+    }
+    tree
 }
 
 /// An entry that is a message.
@@ -65,6 +115,30 @@ pub(crate) fn message(key: &str, message: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_linear_transcript_becomes_a_tree_before_anything_is_appended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = path(folder.path(), "a/s");
+        let linear = "{\"type\":\"session\",\"id\":\"h\"}\r\n\n{\"n\":1}\nno json\n{\"n\":2}\n";
+        std::fs::write(&file, linear).expect("writes");
+        let read = Transcript::read(&file).await.expect("reads");
+        read.append(&file, message("k", &Value::Null)).await.expect("appends");
+        let text = std::fs::read_to_string(&file).expect("reads");
+        let [header, one, broken, two, last] = text.lines().collect::<Vec<_>>()[..] else {
+            panic!("five lines: {text}")
+        };
+        assert_eq!((header, broken), ("{\"type\":\"session\",\"id\":\"h\"}", "no json"));
+        let [one, two, last] = [one, two, last].map(|line| {
+            let entry: Value = serde_json::from_str(line).expect("JSON");
+            entry
+        });
+        assert_eq!((&one["n"], &one["parentId"]), (&json!(1), &Value::Null));
+        assert_eq!((&two["parentId"], &last["parentId"]), (&one["id"], &two["id"]));
+        let tree = Transcript::read(&file).await.expect("reads");
+        assert!(!tree.is_linear());
+        assert_eq!(linear_to_tree(text.as_bytes()), text.as_bytes(), "a tree stays as it is");
+    }
 
     #[tokio::test]
     async fn a_line_names_the_one_that_was_last_when_the_transcript_was_read() {

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::fence::{CHANGED, Fingerprint};
+use super::fence::{CHANGED, Fence};
 use super::lock::{LockError, Locks};
 use super::transcript::{Transcript, message, path};
 use super::{Times, Toll};
@@ -114,7 +114,7 @@ impl Old {
 
     // ---- turns -----------------------------------------------------------------------------
 
-    /// A turn: the message and a fingerprint under the lock; the lock is let go, the model called;
+    /// A turn: the message and a fence under the lock; the lock is let go, the model called;
     /// then the lock again, and the answer only if nothing happened to the file.
     pub(crate) async fn turn(
         &self,
@@ -152,12 +152,12 @@ impl Old {
                 let said = message(key, &json!({ "role": "user", "content": text }));
                 transcript.append(&file, said).await?;
             }
-            Fingerprint::of(&file).await.map(Some)
+            Fence::of(&file).await.map(Some)
         };
         let begun = begun.await;
         // The prompt lock is let go for the model.
         self.locks.release(held).await?;
-        let Some(fingerprint) = begun? else { return Ok(()) };
+        let Some(fence) = begun? else { return Ok(()) };
         let said = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Refused::Cancelled),
@@ -165,7 +165,7 @@ impl Old {
         };
         let held = self.locks.acquire(&file, self.times().hold_long, toll).await?;
         let stored = async {
-            if !fingerprint.still_fits(&file).await? {
+            if !fence.still_fits(&file).await? {
                 return Err(Refused::Changed);
             }
             let answer = json!({ "role": "assistant", "content": said });

@@ -44,7 +44,8 @@ pub enum WorkerError {
     Io(#[from] std::io::Error),
 }
 
-/// Serves on loopback until it is stopped, then removes the locks that it holds.
+/// Serves on loopback until it is stopped, then removes the locks that it holds. On a
+/// [runtime](super::runtime) with the threads that it had.
 ///
 /// # Errors
 /// A script that cannot be used; no port.
