@@ -87,9 +87,10 @@ async fn a_key_that_damage_may_hide_is_unknown_and_the_session_stays() {
     server.stop().await;
 }
 
-/// A model is not asked to go on as if nothing were missing.
+/// A model is not asked to go on as if nothing were missing; and nobody has to say anything about
+/// keys that a checkpoint knows.
 #[tokio::test]
-async fn a_turn_whose_context_lost_a_record_is_corrupt() {
+async fn a_turn_whose_context_lost_a_record_says_so_and_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let (server, file) = holding(folder.path()).await;
     let message =
@@ -108,10 +109,13 @@ async fn a_turn_whose_context_lost_a_record_is_corrupt() {
     let server = Server::on(folder.path()).await;
     let client = server.client();
     let turns = format!("{}/turns", path("a/s"));
-    let answer = client.post(&turns, json!({ "key": "t1", "text": "hello" })).await;
+    let body = json!({ "key": "t1", "text": "hello", "on_loss": "refuse" });
+    let answer = client.post(&turns, body).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "corrupt"), "{answer:?}");
     let answer = answer.json();
     assert_eq!((&answer["first_seq"], &answer["records_lost"]), (&json!(2), &json!(1)), "{answer}");
+    let answer = client.post(&turns, json!({ "key": "t1", "text": "hello" })).await.well();
+    assert_eq!(answer["answer"]["lost"], json!([{ "from": 2, "to": 2 }]));
     // Whoever reads goes on behind it, and whoever appends as well.
     let page = client.get(&format!("{}/records?from=2&limit=1", path("a/s"))).await.well();
     assert_eq!((&page["gaps"][0]["first_seq"], &page["records"][0]["seq"]), (&json!(2), &json!(3)));

@@ -72,6 +72,22 @@ impl TakeoverQuery {
     }
 }
 
+/// The query of what is done once under a key.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeyedQuery {
+    takeover: TakeoverArg,
+    /// Whether to do it although a lost record may have had the key.
+    pub(super) ignore_gaps: bool,
+}
+
+impl KeyedQuery {
+    /// How to ask for the session.
+    pub(super) fn ask(self) -> Ask {
+        Ask { takeover: self.takeover.into(), create: false }
+    }
+}
+
 /// The name of a session as it stands in a path or body.
 ///
 /// # Errors

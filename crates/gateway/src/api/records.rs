@@ -20,6 +20,7 @@ use crate::api::extract::TakeoverArg;
 use crate::api::sessions::READING;
 use crate::api::{Body, Name, Operation, Query, Route};
 use crate::config::{Scope, When};
+use crate::gaps::explained;
 use crate::hub::Ask;
 use crate::json;
 use crate::problem::{Problem, Result};
@@ -375,7 +376,7 @@ async fn append(
         }
         record.key = Some(key.to_owned());
     }
-    let appended = state.hub.append(&name, vec![record], how.options()?, how.ask()).await?;
+    let appended = store(&state, &name, vec![record], &how).await?;
     Ok(Json(appended.first().map_or(Value::Null, |one| appended_json(&name, one))))
 }
 
@@ -389,9 +390,22 @@ async fn append_batch(
         return Err(Problem::invalid("a batch has at least one record"));
     }
     let records = batch.records.into_iter().map(Sent::into_record).collect::<Result<_>>()?;
-    let appended = state.hub.append(&name, records, how.options()?, how.ask()).await?;
+    let appended = store(&state, &name, records, &how).await?;
     let records: Value = appended.iter().map(|one| appended_json(&name, one)).collect();
     Ok(Json(json!({ "session": name.to_string(), "records": records })))
+}
+
+async fn store(
+    state: &AppState,
+    name: &SessionName,
+    records: Vec<NewRecord>,
+    how: &How,
+) -> Result<Vec<Appended>> {
+    let keys = records.iter().filter_map(|record| record.key.clone()).collect();
+    match state.hub.append(name, records, how.options()?, how.ask()).await {
+        Ok(appended) => Ok(appended),
+        Err(problem) => Err(explained(&state.hub, name, keys, problem).await),
+    }
 }
 
 fn appended_json(name: &SessionName, one: &Appended) -> Value {

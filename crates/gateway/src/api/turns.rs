@@ -30,7 +30,7 @@ use crate::outbox::{ANNOUNCEMENT, Address, SESSION};
 use crate::problem::{Problem, Refusal, Result};
 use crate::running::{Draft, Hearing, Watched};
 use crate::state::AppState;
-use crate::turn::{Answer, Policy, TurnRequest, stored};
+use crate::turn::{Answer, OnLoss, Policy, TurnRequest, stored};
 
 const PATH: &str = "/v1/sessions/{session}/turns";
 const ONE: &str = "/v1/sessions/{session}/turns/{key}";
@@ -55,6 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
                         "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
                     ),
                     ("wait", "boolean", "Whether to wait for the answer. Default: true"),
+                    IGNORE_GAPS,
                 ],
                 headers: &[("Accept", "`text/event-stream` for a stream")],
                 body: Some("NewTurn"),
@@ -104,6 +105,13 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// To go on where it cannot be known whether a key was used before.
+pub(super) const IGNORE_GAPS: (&str, &str, &str) = (
+    "ignore_gaps",
+    "boolean",
+    "Do it although a lost record may have had this key. Default: false, and then `unknown` is answered",
+);
+
 /// What appending answers, and what only a model can.
 pub(super) const TURNING: &[&str] = &[
     "provider",
@@ -152,6 +160,7 @@ struct Sent {
     model: Option<String>,
     #[serde(default)]
     deliver: Vec<Address>,
+    on_loss: Option<OnLoss>,
 }
 
 impl Sent {
@@ -165,10 +174,10 @@ impl Sent {
 
     fn request(self) -> Result<TurnRequest> {
         let message = self.message()?;
-        let Self { key, parent, policy, harmless, model, deliver, .. } = self;
+        let Self { key, parent, policy, harmless, model, deliver, on_loss, .. } = self;
         let plain = TurnRequest::new(key, message);
         let reruns_max = self.reruns_max.unwrap_or(plain.reruns_max);
-        Ok(TurnRequest { parent, policy, reruns_max, harmless, model, deliver, ..plain })
+        Ok(TurnRequest { parent, policy, reruns_max, harmless, model, deliver, on_loss, ..plain })
     }
 }
 
@@ -177,11 +186,12 @@ impl Sent {
 struct How {
     takeover: TakeoverArg,
     wait: bool,
+    ignore_gaps: bool,
 }
 
 impl Default for How {
     fn default() -> Self {
-        Self { takeover: TakeoverArg::default(), wait: true }
+        Self { takeover: TakeoverArg::default(), wait: true, ignore_gaps: false }
     }
 }
 
@@ -197,7 +207,7 @@ async fn start(
     let provider = state.turns.provider(sent.provider.as_deref())?;
     let stream = Streaming::wanted(&state, &headers)?;
     let ask = Ask { takeover: how.takeover.into(), create: false };
-    let request = sent.request()?;
+    let request = TurnRequest { ignore_gaps: how.ignore_gaps, ..sent.request()? };
     let key = request.key.clone();
     let watched = state.turns.start(&name, request, provider, ask)?;
     match stream {
