@@ -124,7 +124,7 @@ fn problems(route: &Route) -> Vec<&'static str> {
         (takes, WITH_FILES),
         (body.is_some(), WITH_BODY),
     ];
-    let mut codes: Vec<&str> = problems.to_vec();
+    let mut codes: Vec<&str> = problems.concat();
     for (_, group) in groups.iter().filter(|(applies, _)| *applies) {
         codes.extend(group.iter());
     }

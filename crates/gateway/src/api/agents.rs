@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use session_journal::SessionName;
 
 use crate::agents::{self, CompactRequest, Send, Spawn};
+use crate::api::codes::{APPENDING, ASKING, EXPECTING, OPENING, READING, TURN};
 use crate::api::deliveries::TAKEOVER;
 use crate::api::extract::{KeyedQuery, parse_name};
-use crate::api::turns::{IGNORE_GAPS, TURNING};
+use crate::api::turns::IGNORE_GAPS;
 use crate::api::{Body, Name, Operation, Query, Route, TakeoverQuery};
 use crate::auth::Visitor;
 use crate::config::Scope;
@@ -24,7 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
     let writes = |id| Operation {
         scope: Some(Scope::Write),
         query: TAKEOVER,
-        problems: TURNING,
+        problems: TURN,
         ..Operation::open(id)
     };
     vec![
@@ -56,6 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Append a sign of life, which no turn conflicts with",
                 body: Some("NewHeartbeat"),
                 answer: (200, "application/json", Some("Heartbeat")),
+                problems: &[READING, OPENING, APPENDING],
                 ..writes("beatHeart")
             },
         ),
@@ -67,6 +69,7 @@ pub(super) fn routes() -> Vec<Route> {
                           rewritten",
                 body: Some("NewCompaction"),
                 answer: (200, "application/json", Some("Compacted")),
+                problems: &[READING, OPENING, APPENDING, EXPECTING, ASKING],
                 ..writes("compactSession")
             },
         ),

@@ -18,6 +18,7 @@ use session_journal::{Item, Mark, Reader, Sequence, SessionName};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::api::codes::READING;
 use crate::api::{Name, Operation, Query, Route};
 use crate::config::Scope;
 use crate::feed::{Came, Subscription};
@@ -51,17 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "The id of the last event that was seen; comes before `after`",
             )],
             answer: (200, "text/event-stream", None),
-            problems: &[
-                "not-found",
-                "diverged",
-                "busy",
-                "shutting-down",
-                "corrupt",
-                "detached",
-                "shortened",
-                "unsupported-format",
-                "not-a-journal",
-            ],
+            problems: &[READING, &["diverged", "busy", "shutting-down"]],
             ..Operation::open("followSession")
         },
     }]

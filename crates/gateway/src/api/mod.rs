@@ -3,6 +3,7 @@
 
 mod access;
 mod agents;
+mod codes;
 mod deliveries;
 mod events;
 mod extract;
@@ -53,8 +54,8 @@ pub struct Operation {
     pub answer: (u16, &'static str, Option<&'static str>),
     /// Whether it answers with a stream of events where that is asked for.
     pub streams: bool,
-    /// The codes of the problems that it may answer, beside those that every route may.
-    pub problems: &'static [&'static str],
+    /// The codes of the problems that it may answer, in groups, beside those that every route may.
+    pub problems: &'static [&'static [&'static str]],
 }
 
 impl Operation {

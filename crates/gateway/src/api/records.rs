@@ -16,8 +16,8 @@ use session_journal::{
     AppendOptions, Appended, Expect, Item, NewRecord, Reader, Sequence, SessionName,
 };
 
+use crate::api::codes::{APPENDING, EXPECTING, OPENING, READING};
 use crate::api::extract::TakeoverArg;
-use crate::api::sessions::READING;
 use crate::api::{Body, Name, Operation, Query, Route};
 use crate::config::{Scope, When};
 use crate::gaps::explained;
@@ -29,31 +29,6 @@ use crate::state::AppState;
 /// Kinds with one of these in front are the engine's, its tools' and the gateway's own: an intent to
 /// deliver reaches further than a session.
 const RESERVED: [&str; 2] = ["sj.", "delivery."];
-
-const APPENDING: &[&str] = &[
-    "conflict",
-    "diverged",
-    "too-large",
-    "timeout",
-    "unsupported-media-type",
-    "not-found",
-    "held-by",
-    "fenced",
-    "needs-repair",
-    "sealed",
-    "detached",
-    "shortened",
-    "unsupported-format",
-    "not-a-journal",
-    "unsupported-filesystem",
-    "no-space",
-    "closed",
-    "poisoned",
-    "unknown",
-    "busy",
-    "already-exists",
-    "shutting-down",
-];
 
 const APPEND_QUERY: &[(&str, &str, &str)] = &[
     (
@@ -86,7 +61,7 @@ pub(super) fn routes() -> Vec<Route> {
                     ("limit", "integer", "How many at most"),
                 ],
                 answer: (200, "application/json", Some("RecordPage")),
-                problems: READING,
+                problems: &[READING],
                 ..Operation::open("readRecords")
             },
         },
@@ -101,7 +76,7 @@ pub(super) fn routes() -> Vec<Route> {
                 headers: &[("Idempotency-Key", "The record's key")],
                 body: Some("NewRecord"),
                 answer: (200, "application/json", Some("Appended")),
-                problems: APPENDING,
+                problems: &[READING, OPENING, APPENDING, EXPECTING],
                 ..Operation::open("appendRecord")
             },
         },
@@ -115,7 +90,7 @@ pub(super) fn routes() -> Vec<Route> {
                 query: APPEND_QUERY,
                 body: Some("NewBatch"),
                 answer: (200, "application/json", Some("AppendedBatch")),
-                problems: APPENDING,
+                problems: &[READING, OPENING, APPENDING, EXPECTING],
                 ..Operation::open("appendBatch")
             },
         },

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use session_journal::SessionName;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::api::codes::{READING, TURN};
 use crate::api::extract::{Key, TakeoverArg, parse_name};
 use crate::api::{Body, Name, Operation, Query, Route};
 use crate::auth::Visitor;
@@ -61,7 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
                 body: Some("NewTurn"),
                 answer: (200, "application/json", Some("TurnState")),
                 streams: true,
-                problems: TURNING,
+                problems: TURN,
                 ..Operation::open("startTurn")
             },
         },
@@ -86,7 +87,7 @@ pub(super) fn routes() -> Vec<Route> {
                 headers: &[("Accept", "`text/event-stream` for a stream")],
                 answer: (200, "application/json", Some("TurnState")),
                 streams: true,
-                problems: TURNING,
+                problems: &[READING, &["unknown", "busy"]],
                 ..Operation::open("lookAtTurn")
             },
         },
@@ -98,7 +99,7 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Cancel a turn that runs here. It leaves a record, or came to its end before",
                 scope: Some(Scope::Write),
                 answer: (200, "application/json", Some("TurnState")),
-                problems: TURNING,
+                problems: TURN,
                 ..Operation::open("cancelTurn")
             },
         },
@@ -111,35 +112,6 @@ pub(super) const IGNORE_GAPS: (&str, &str, &str) = (
     "boolean",
     "Do it although a lost record may have had this key. Default: false, and then `unknown` is answered",
 );
-
-/// What appending answers, and what only a model can.
-pub(super) const TURNING: &[&str] = &[
-    "provider",
-    "cancelled",
-    "conflict",
-    "diverged",
-    "corrupt",
-    "too-large",
-    "timeout",
-    "unsupported-media-type",
-    "not-found",
-    "held-by",
-    "fenced",
-    "needs-repair",
-    "sealed",
-    "detached",
-    "shortened",
-    "unsupported-format",
-    "not-a-journal",
-    "unsupported-filesystem",
-    "no-space",
-    "closed",
-    "poisoned",
-    "unknown",
-    "busy",
-    "already-exists",
-    "shutting-down",
-];
 
 // ---- starting --------------------------------------------------------------------------------
 
