@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -120,7 +121,7 @@ async fn read(
     State(state): State<AppState>,
     Name(name): Name,
     Query(which): Query<Which>,
-) -> Result<Json<Value>> {
+) -> Result<impl IntoResponse> {
     which.check()?;
     let limits = &state.config.limits;
     let limit = which.limit.unwrap_or(100).clamp(1, limits.page_records_max);
@@ -134,9 +135,10 @@ async fn read(
                 None => forwards(&reader, which.from.unwrap_or(1), limit, bytes_max)?,
             },
         };
-        Ok(page_json(&of, &reader, &found))
+        // As text already, for a page may be large.
+        Ok(page_json(&of, &reader, &found).to_string())
     });
-    page.await.map(Json)
+    Ok(([(header::CONTENT_TYPE, "application/json")], page.await?))
 }
 
 impl Which {
@@ -250,12 +252,26 @@ fn page_json(name: &SessionName, reader: &Reader, found: &Found) -> Value {
 #[serde(deny_unknown_fields)]
 struct Sent {
     payload: Option<String>,
-    payload_base64: Option<String>,
+    payload_base64: Option<Base64>,
     json: Option<Box<RawValue>>,
     kind: Option<String>,
     key: Option<String>,
     parent: Option<String>,
     time_ms: Option<i64>,
+}
+
+/// Bytes that are sent as text. They are decoded where the body is parsed, which keeps nobody else waiting.
+#[derive(Debug)]
+struct Base64(Bytes);
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        let bytes = STANDARD.decode(text.as_ref()).map(Bytes::from);
+        bytes
+            .map(Self)
+            .map_err(|error| serde::de::Error::custom(format!("payload_base64: {error}")))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -273,10 +289,7 @@ impl Sent {
         }
         let payload = match (self.payload, self.payload_base64, self.json) {
             (Some(text), None, None) => Bytes::from(text),
-            (None, Some(base64), None) => STANDARD
-                .decode(base64)
-                .map(Bytes::from)
-                .map_err(|error| Problem::invalid(format!("payload_base64: {error}")))?,
+            (None, Some(Base64(bytes)), None) => bytes,
             (None, None, Some(json)) => Bytes::from(String::from(Box::<str>::from(json))),
             _ => {
                 let what = "a record has one of `payload`, `payload_base64` and `json`";
