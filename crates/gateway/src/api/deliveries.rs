@@ -69,7 +69,7 @@ const DELIVERING: &[&[&str]] = &[READING, OPENING, APPENDING];
 
 pub(super) const TAKEOVER: &[(&str, &str, &str)] = &[(
     "takeover",
-    "string",
+    "if-gone|always|never",
     "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
 )];
 

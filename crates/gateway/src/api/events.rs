@@ -24,6 +24,7 @@ use crate::config::Scope;
 use crate::feed::{Came, Subscription};
 use crate::json;
 use crate::metrics::Open;
+use crate::openapi::{EVENT, STREAM};
 use crate::problem::{Problem, Refusal, Result};
 use crate::state::AppState;
 
@@ -44,25 +45,38 @@ pub(super) fn routes() -> Vec<Route> {
                       With the last id that was seen, nothing is missed and nothing is repeated",
             scope: Some(Scope::Read),
             query: &[
-                ("after", "string", "A mark: go on behind this record"),
+                ("after", "mark", "A mark: go on behind this record"),
                 ("from", "integer", "A sequence: begin with this record. Default: 1"),
+                (
+                    "follow",
+                    "boolean",
+                    "Whether to wait for what comes. Default: true; else it ends behind what there is",
+                ),
             ],
             headers: &[(
                 "Last-Event-ID",
+                "mark",
                 "The id of the last event that was seen; comes before `after`",
             )],
-            answer: (200, "text/event-stream", None),
+            answer: (200, STREAM, Some(EVENT)),
             problems: &[READING, &["diverged", "busy", "shutting-down"]],
             ..Operation::open("followSession")
         },
     }]
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct From {
     after: Option<String>,
     from: Option<u64>,
+    follow: bool,
+}
+
+impl Default for From {
+    fn default() -> Self {
+        Self { after: None, from: None, follow: true }
+    }
 }
 
 /// Behind which record a stream stands.
@@ -102,6 +116,7 @@ async fn follow(
         ready: begun.ready,
         reader: begun.reader,
         caught_up: begun.caught_up,
+        waits: from.follow,
         ended: false,
         _permit: permit,
     };
@@ -142,6 +157,8 @@ struct Following {
     reader: Option<Reader>,
     /// Nothing was left in the file when it was read last.
     caught_up: bool,
+    /// Whether it goes on behind what there is.
+    waits: bool,
     ended: bool,
     _open: Open,
     _permit: OwnedSemaphorePermit,
@@ -171,6 +188,9 @@ impl Following {
                     return Some(self.end(&problem));
                 }
                 continue;
+            }
+            if !self.waits {
+                return None;
             }
             match self.wait().await {
                 Ok(Came::Record { mark, text }) if mark.sequence == self.place.next => {

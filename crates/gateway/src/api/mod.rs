@@ -44,10 +44,11 @@ pub struct Operation {
     /// What a token must be allowed to do; none where it is open to all. With a `{session}` in the
     /// path it must be allowed to do it with that session.
     pub scope: Option<Scope>,
-    /// The query's parameters: name, schema type, what it means.
+    /// The query's parameters: name, kind, what it means. A kind is `string`, `boolean`, `integer`,
+    /// `mark`, or the words that it may be with bars between them.
     pub query: &'static [(&'static str, &'static str, &'static str)],
-    /// Headers that are read.
-    pub headers: &'static [(&'static str, &'static str)],
+    /// Headers that are read, in the same way.
+    pub headers: &'static [(&'static str, &'static str, &'static str)],
     /// The schema of the body, if it reads one.
     pub body: Option<&'static str>,
     /// Status, media type and schema of the answer.

@@ -34,14 +34,18 @@ const RESERVED: [&str; 2] = ["sj.", "delivery."];
 const APPEND_QUERY: &[(&str, &str, &str)] = &[
     (
         "takeover",
-        "string",
+        "if-gone|always|never",
         "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
     ),
     ("create", "boolean", "Create the session where it is not there"),
-    ("durability", "string", "`durable`: answer behind the sync; `written`: behind the write"),
+    (
+        "durability",
+        "durable|written",
+        "`durable`: answer behind the sync; `written`: behind the write",
+    ),
     ("ignore_gaps", "boolean", "Append although damage may hide an earlier record with that key"),
     ("expect_seq", "integer", "Append only if the last record is this one"),
-    ("expect_mark", "string", "Append only if nothing came behind this mark"),
+    ("expect_mark", "mark", "Append only if nothing came behind this mark"),
     ("expect_kinds", "string", "… but for records of these kinds, separated by commas"),
 ];
 
@@ -74,7 +78,7 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Append a record. With a key it is stored once, however often it is sent",
                 scope: Some(Scope::Write),
                 query: APPEND_QUERY,
-                headers: &[("Idempotency-Key", "The record's key")],
+                headers: &[("Idempotency-Key", "string", "The record's key")],
                 body: Some("NewRecord"),
                 answer: (200, "application/json", Some("Appended")),
                 problems: &[READING, OPENING, APPENDING, EXPECTING],

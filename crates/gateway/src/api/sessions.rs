@@ -28,7 +28,7 @@ const PAGE_MAX: usize = 1000;
 
 const TAKEOVER: (&str, &str, &str) = (
     "takeover",
-    "string",
+    "if-gone|always|never",
     "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
 );
 
@@ -58,7 +58,7 @@ fn collection() -> Vec<Route> {
                     ),
                     ("limit", "integer", "How many at most, up to 1,000. Default: 100"),
                     ("after", "string", "Go on behind the page that gave this as `next`"),
-                    ("order", "string", "`updated` (the default) or `name`"),
+                    ("order", "updated|name", "`updated` (the default) or `name`"),
                 ],
                 answer: (200, "application/json", Some("SessionPage")),
                 ..Operation::open("listSessions")

@@ -52,13 +52,13 @@ pub(super) fn routes() -> Vec<Route> {
                 query: &[
                     (
                         "takeover",
-                        "string",
+                        "if-gone|always|never",
                         "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
                     ),
                     ("wait", "boolean", "Whether to wait for the answer. Default: true"),
                     IGNORE_GAPS,
                 ],
-                headers: &[("Accept", "`text/event-stream` for a stream")],
+                headers: &[("Accept", "string", "`text/event-stream` for a stream")],
                 body: Some("NewTurn"),
                 answer: (200, "application/json", Some("TurnState")),
                 streams: true,
@@ -84,7 +84,7 @@ pub(super) fn routes() -> Vec<Route> {
             operation: Operation {
                 summary: "How a turn stands: it runs here, or its answer is stored",
                 scope: Some(Scope::Read),
-                headers: &[("Accept", "`text/event-stream` for a stream")],
+                headers: &[("Accept", "string", "`text/event-stream` for a stream")],
                 answer: (200, "application/json", Some("TurnState")),
                 streams: true,
                 problems: &[READING, &["unknown", "busy"]],
