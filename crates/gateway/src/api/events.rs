@@ -67,13 +67,13 @@ pub(super) fn routes() -> Vec<Route> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct From {
+struct Asked {
     after: Option<String>,
     from: Option<u64>,
     follow: bool,
 }
 
-impl Default for From {
+impl Default for Asked {
     fn default() -> Self {
         Self { after: None, from: None, follow: true }
     }
@@ -92,10 +92,10 @@ struct Place {
 async fn follow(
     State(state): State<AppState>,
     Name(name): Name,
-    Query(from): Query<From>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse> {
-    let place = Place::of(&from, &headers)?;
+    let place = Place::of(&asked, &headers)?;
     if state.is_stopping() {
         return Err(Problem::new(Refusal::ShuttingDown, "the gateway is shutting down"));
     }
@@ -116,7 +116,7 @@ async fn follow(
         ready: begun.ready,
         reader: begun.reader,
         caught_up: begun.caught_up,
-        waits: from.follow,
+        waits: asked.follow,
         ended: false,
         _permit: permit,
     };
@@ -126,16 +126,16 @@ async fn follow(
 }
 
 impl Place {
-    fn of(from: &From, headers: &HeaderMap) -> Result<Self> {
+    fn of(asked: &Asked, headers: &HeaderMap) -> Result<Self> {
         let header = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
         let mark =
-            match header.filter(|id| !id.is_empty()).or(from.after.as_deref()) {
+            match header.filter(|id| !id.is_empty()).or(asked.after.as_deref()) {
                 None => None,
                 Some(text) => Some(json::parse_mark(text).ok_or_else(|| {
                     Problem::invalid("the last event's id, or `after`, is no mark")
                 })?),
             };
-        let from = Sequence::new(from.from.unwrap_or(1).max(1));
+        let from = Sequence::new(asked.from.unwrap_or(1).max(1));
         let next = mark.map_or(from, |mark| mark.sequence.next());
         Ok(Self { next, mark, told: 0 })
     }
