@@ -129,3 +129,37 @@ fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Corrupt => "corrupt",
     }
 }
+
+/// A build without the gateway has no use for its objects, so both write theirs.
+#[cfg(all(test, feature = "serve"))]
+mod tests {
+    use session_journal::{HistoryEvent, Hole, Offset, Sequence, Store, StoreOptions, history};
+    use session_journal_gateway::json as served;
+
+    use super::*;
+
+    #[test]
+    fn an_owner_and_a_report_are_the_same_here_and_over_http() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), StoreOptions::default()).expect("opens");
+        let name = "a/s".parse().expect("a name");
+        store.create_blocking(&name).expect("created");
+        let events: Vec<HistoryEvent> = history(store.path_of(&name)).expect("readable");
+        let known = events.iter().find_map(|event| event.owner.as_ref()).expect("an owner");
+        for one in [Some(known), None] {
+            assert_eq!(owner(one), served::owner(one));
+        }
+        let hole = |verdict| Hole {
+            offset: Offset::new(4096),
+            bytes: 7,
+            verdict,
+            first: Sequence::new(3),
+            records_lost: 2,
+        };
+        let found = vec![hole(Verdict::Torn), hole(Verdict::Corrupt)];
+        let report_of =
+            RepairReport { holes: found.clone(), more_holes: 1, ..RepairReport::default() };
+        assert_eq!(report(&report_of), served::report(&report_of));
+        assert_eq!(holes(&found), served::holes(&found));
+    }
+}

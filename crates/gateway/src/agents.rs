@@ -13,16 +13,17 @@ use session_journal::{
 use session_journal_import::{Attributes, Lineage, Relation};
 
 use crate::conversation::{
-    ANNOUNCE, COMPACTION, Compacted, Context, HARMLESS, HEARTBEAT, MESSAGE, Message, Role, SPAWN,
-    Said,
+    ANNOUNCE, COMPACTION, Compacted, Context, HARMLESS, HEARTBEAT, Lost, MESSAGE, Message, Role,
+    SPAWN, Said,
 };
 use crate::failpoint::{Point, pass};
+use crate::gaps::{explained, unless_lost};
 use crate::hub::{Ask, Hub};
 use crate::outbox::{ANNOUNCEMENT, Address, Delivery, Intent, SESSION, State, What, durable, read};
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::{Delta, Provider, ProviderError, Request};
 use crate::running::{Turns, Watched};
-use crate::turn::{TurnRequest, check_key, walk};
+use crate::turn::{OnLoss, TurnRequest, check_key, walk};
 
 /// What it takes to send to another session.
 #[derive(Clone, Debug)]
@@ -96,6 +97,8 @@ pub struct Spawn {
     pub task: String,
     /// What the child is called.
     pub title: Option<String>,
+    /// Begin it although a lost record may have had the key: it may have been begun before.
+    pub ignore_gaps: bool,
 }
 
 /// Begins a child and runs its first turn. The answer is announced in the parent, once, and so is that
@@ -118,7 +121,13 @@ pub async fn spawn(
     let payload = json!({ "child": spawn.child.to_string(), "task": spawn.task });
     let record_key = format!("spawn/{}", spawn.key);
     let record = NewRecord::new(payload.to_string()).kind(SPAWN).key(&record_key);
-    let appended = hub.append(&spawn.parent, vec![record], durable(), ask).await?;
+    let options = AppendOptions { ignore_gaps: spawn.ignore_gaps, ..durable() };
+    let appended = match hub.append(&spawn.parent, vec![record], options, ask).await {
+        Ok(appended) => appended,
+        Err(problem) => {
+            return Err(explained(hub, &spawn.parent, vec![record_key], problem).await);
+        }
+    };
     if appended[0].duplicate {
         let key = record_key.clone();
         let before = read(hub, &spawn.parent, move |reader| reader.by_key(&key)).await?;
@@ -135,7 +144,9 @@ pub async fn spawn(
     let announce = Address { sink: ANNOUNCEMENT.to_owned(), to: spawn.parent.to_string() };
     let failed =
         Failed { child: spawn.child.clone(), key: spawn.key.clone(), to: announce.clone() };
-    let request = TurnRequest { deliver: vec![announce], ..TurnRequest::new(spawn.key, task) };
+    let ignore_gaps = spawn.ignore_gaps;
+    let request =
+        TurnRequest { deliver: vec![announce], ignore_gaps, ..TurnRequest::new(spawn.key, task) };
     let watched = turns.start(&spawn.child, request, provider, Ask::default())?;
     tokio::spawn(failed.announce(turns.clone(), watched.clone()));
     Ok(watched)
@@ -253,6 +264,7 @@ struct Beginning {
     first_kept: Option<(Option<String>, u64)>,
     through_seq: u64,
     messages: Vec<Message>,
+    lost: Vec<Lost>,
     mark: session_journal::Mark,
 }
 
@@ -277,7 +289,17 @@ pub async fn compact(
         return Ok(done);
     }
     let (keep, limit) = (request.keep, turns.tools().context_bytes_max);
-    let beginning = read(hub, session, move |reader| beginning(reader, keep, limit)).await?;
+    let has_summary = request.summary.is_some();
+    let beginning = read(hub, session, move |reader| {
+        let whole = beginning(reader, keep, limit, |_| false)?;
+        // A context that is too large is made shorter by whoever has a summary: its end is enough.
+        let is_enough = |context: &Context| context.is_longer_than(keep);
+        if whole.is_none() && has_summary {
+            return beginning(reader, keep, limit, is_enough);
+        }
+        Ok(whole)
+    });
+    let beginning = beginning.await?;
     let nothing = || Problem::invalid("there is nothing to sum up, or too much").about(session);
     let beginning = beginning.filter(|one| !one.messages.is_empty()).ok_or_else(nothing)?;
     let summary = match &request.summary {
@@ -291,11 +313,13 @@ pub async fn compact(
         first_kept_seq: number.filter(|_| key.is_none()),
         first_kept: key,
         through_seq: beginning.through_seq,
+        lost: beginning.lost,
     };
     let payload = serde_json::to_vec(&compacted).unwrap_or_default();
     let record = NewRecord::new(payload).kind(COMPACTION).key(&request.key);
     let expect = Expect::OnlyKindsSince(beginning.mark, may_come(number.is_some()));
-    let options = AppendOptions { expect, ..durable() };
+    // One that is lost stands for nothing any more, so it may be made again.
+    let options = AppendOptions { expect, ignore_gaps: true, ..durable() };
     let appended = hub.append(session, vec![record], options, Ask::default()).await?;
     let (seq, replayed) = (appended[0].sequence.get(), appended[0].duplicate);
     Ok(CompactedAnswer { seq, compacted, replayed })
@@ -314,7 +338,8 @@ async fn compacted_before(
     key: &str,
 ) -> Result<Option<CompactedAnswer>> {
     let of = key.to_owned();
-    let Some(record) = read(hub, session, move |reader| reader.by_key(&of)).await? else {
+    let found = read(hub, session, move |reader| unless_lost(reader.by_key(&of)));
+    let Some(record) = found.await? else {
         return Ok(None);
     };
     let is_one = record.kind.as_deref() == Some(COMPACTION);
@@ -331,14 +356,18 @@ fn beginning(
     reader: &Reader,
     keep: usize,
     limit: usize,
+    is_enough: impl Fn(&Context) -> bool,
 ) -> session_journal::Result<Option<Beginning>> {
-    let Some(mut said) = walk(reader, Context::at_end(), limit)? else { return Ok(None) };
-    let kept = said.split_off(said.len().saturating_sub(keep));
+    let said = walk(reader, Context::at_end(), limit, OnLoss::Note, is_enough)?;
+    let Some(mut said) = said else { return Ok(None) };
+    let messages = (0..said.len()).rev().filter(|at| said[*at].lost.is_none());
+    let kept = said.split_off(messages.take(keep).last().unwrap_or(said.len()));
     let place = |one: &Said| (one.key.clone(), one.sequence);
     let through_seq = said.iter().map(|one| one.sequence).max().unwrap_or(0);
     let first_kept = kept.first().map(place);
+    let lost = said.iter().filter_map(|one| one.lost).collect();
     let messages = said.into_iter().map(|one| one.message).collect();
-    Ok(Some(Beginning { first_kept, through_seq, messages, mark: reader.mark() }))
+    Ok(Some(Beginning { first_kept, through_seq, messages, lost, mark: reader.mark() }))
 }
 
 async fn summarise(

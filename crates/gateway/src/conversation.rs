@@ -5,12 +5,15 @@
 //! follows the record of the conversation before it in the journal, so the order of the journal is
 //! the order of the conversation, and producers that write at the same time make no fork. The line
 //! of a program that says itself that it has no parent is a root.
+//!
+//! Records that are lost are no end of it: the context leaves them out, says where they were, and
+//! goes on before them.
 
 mod lenient;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use session_journal::Record;
+use session_journal::{Gap, Record};
 
 /// Something that was said: `{"role":…,"content":…}`, with `from` and `reply_to` where they are known.
 pub const MESSAGE: &str = "message";
@@ -219,10 +222,44 @@ pub struct Said {
     pub key: Option<String>,
     /// What it says.
     pub message: Message,
+    /// The records that are lost here, where it says nothing but that.
+    pub lost: Option<Lost>,
 }
 
-/// The context of a turn, from the newest record on backwards. Feed it records until it wants no
-/// more, then take it.
+/// Records of a conversation, or what may have been some, that are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The number of the first one.
+    pub from: u64,
+    /// The number of the last one.
+    pub to: u64,
+}
+
+impl Lost {
+    /// The records that a gap took.
+    #[must_use]
+    pub fn of(gap: &Gap) -> Self {
+        let from = gap.first.get();
+        Self { from, to: from + gap.records.saturating_sub(1) }
+    }
+
+    /// What stands for them.
+    fn said(self) -> Said {
+        let count = self.to - self.from + 1;
+        let what = format!(
+            "[Records of this session are lost here: {count}. They may have been messages.]"
+        );
+        Said {
+            sequence: self.to,
+            key: None,
+            message: Message::text_of(Role::User, what),
+            lost: Some(self),
+        }
+    }
+}
+
+/// The context of a turn, from the newest record on backwards. Feed it records, and tell it of those
+/// that are lost, until it wants no more; then take it.
 #[derive(Debug)]
 pub struct Context {
     /// From the newest to the oldest.
@@ -250,6 +287,11 @@ struct Kept {
     summary_at: usize,
     first: First,
     found: bool,
+    /// The last record that the summary stands for, as far as it says so.
+    through: u64,
+    /// So many messages are left where the first one that is kept is lost: up to the last hole that
+    /// may have been it.
+    lost_at: Option<usize>,
 }
 
 /// The first message that a compaction keeps.
@@ -257,6 +299,13 @@ struct Kept {
 enum First {
     Key(String),
     Sequence(u64),
+}
+
+impl Kept {
+    /// Whether the first message that is kept stood behind this one, and is lost.
+    fn stands_for(&self, record: &Record) -> bool {
+        !self.found && self.lost_at.is_some() && record.sequence.get() <= self.through
+    }
 }
 
 impl First {
@@ -287,6 +336,9 @@ impl Context {
 
     /// Takes the record before the last one it was given; true while it wants more.
     pub fn feed(&mut self, record: &Record) -> bool {
+        if self.compaction.as_ref().is_some_and(|kept| kept.stands_for(record)) {
+            self.next = Next::Nothing;
+        }
         let is_next = match &self.next {
             Next::Before => is_node(record),
             Next::Key(key) => record.key.as_deref() == Some(key),
@@ -296,6 +348,42 @@ impl Context {
             self.take(record);
         }
         self.next != Next::Nothing
+    }
+
+    /// Takes note that the records before the last one it was given are lost; true while it wants more.
+    /// Whether damage may hide a key is asked where that tells whether they are missed: a parent that
+    /// is not among them is found before them.
+    ///
+    /// # Errors
+    /// As `hides` answers.
+    pub fn lose<E>(
+        &mut self,
+        lost: Lost,
+        mut hides: impl FnMut(&str) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let is_missed = match &self.next {
+            Next::Before => true,
+            Next::Key(key) => hides(key)?,
+            Next::Nothing => false,
+        };
+        if is_missed {
+            self.next = Next::Before;
+            let said = lost.said();
+            self.bytes += said.message.text().len();
+            self.said.push(said);
+        }
+        let said = self.said.len();
+        if let Some(kept) = self.compaction.as_mut().filter(|kept| !kept.found) {
+            match &kept.first {
+                First::Sequence(first) if (lost.from..=lost.to).contains(first) => {
+                    kept.lost_at = Some(said);
+                    self.next = Next::Nothing;
+                }
+                First::Key(key) if hides(key)? => kept.lost_at = Some(said),
+                _ => {}
+            }
+        }
+        Ok(self.next != Next::Nothing)
     }
 
     fn take(&mut self, record: &Record) {
@@ -308,14 +396,15 @@ impl Context {
         if let Some(message) = Message::of(record) {
             self.bytes += record.payload.len();
             let (sequence, key) = (record.sequence.get(), record.key.clone());
-            self.said.push(Said { sequence, key, message });
+            self.said.push(Said { sequence, key, message, lost: None });
         }
         if is_compaction {
             match kept_by(record) {
                 None => self.next = Next::Nothing,
-                Some(first) => {
+                Some((first, through)) => {
                     let summary_at = self.said.len().saturating_sub(1);
-                    self.compaction = Some(Kept { summary_at, first, found: false });
+                    let (found, lost_at) = (false, None);
+                    self.compaction = Some(Kept { summary_at, first, found, through, lost_at });
                 }
             }
         } else if let Some(kept) = &mut self.compaction
@@ -326,7 +415,20 @@ impl Context {
         }
     }
 
-    /// How many bytes the records had that it took messages from.
+    /// How many holes it has.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.said.iter().filter(|said| said.lost.is_some()).count()
+    }
+
+    /// Whether more messages were said than these last ones, and all that a compaction keeps is there.
+    #[must_use]
+    pub fn is_longer_than(&self, messages: usize) -> bool {
+        self.compaction.as_ref().is_none_or(|kept| kept.found)
+            && self.said.len() - self.lost() > messages
+    }
+
+    /// How many bytes the records had that it took messages from, and what stands for lost ones.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -338,7 +440,7 @@ impl Context {
     pub fn into_said(mut self) -> Vec<Said> {
         if let Some(kept) = self.compaction.filter(|kept| kept.summary_at < self.said.len()) {
             if !kept.found {
-                self.said.truncate(kept.summary_at + 1);
+                self.said.truncate(kept.lost_at.unwrap_or(kept.summary_at + 1));
             }
             self.said[kept.summary_at..].rotate_left(1);
         }
@@ -369,11 +471,15 @@ fn says_it_is_a_root(line: &Value) -> bool {
     ["parentId", "parentUuid"].iter().any(|name| line.get(name).is_some_and(Value::is_null))
 }
 
-fn kept_by(record: &Record) -> Option<First> {
+/// The first message that is kept, and the last record that the summary stands for.
+fn kept_by(record: &Record) -> Option<(First, u64)> {
     let line = lenient::parse(&record.payload)?;
     let key = ["first_kept", "firstKeptEntryId"].iter().find_map(|name| line.get(name)?.as_str());
     let sequence = || line.get("first_kept_seq")?.as_u64();
-    key.map(|key| First::Key(key.to_owned())).or_else(|| sequence().map(First::Sequence))
+    let first =
+        key.map(|key| First::Key(key.to_owned())).or_else(|| sequence().map(First::Sequence));
+    let through = line.get("through_seq").and_then(Value::as_u64);
+    Some((first?, through.unwrap_or(0)))
 }
 
 /// The payload of a compaction: what it says, and the first message that is kept beside it.
@@ -390,6 +496,9 @@ pub struct Compacted {
     /// The last record that the summary stands for.
     #[serde(default)]
     pub through_seq: u64,
+    /// Records among these that were lost before: the summary says nothing of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use session_journal::{
     Came, Gap, Hole, Host, JournalId, Liveness, LocalHost, Mark, Opening, Owner, Record,
     RepairReport, Sequence, Verdict,
 };
+use session_journal_import::TOOL_KIND_PREFIX;
 
 /// A mark as text: `JOURNAL-SEQUENCE-CHECKSUM`. It is the id of an event, too.
 #[must_use]
@@ -48,7 +49,7 @@ pub fn owner(owner: Option<&Owner>) -> Value {
     })
 }
 
-/// A record, with the mark behind it.
+/// A record, with the mark behind it. What is `withheld` of it are paths of a machine.
 #[must_use]
 pub fn record(record: &Record, journal: JournalId) -> Value {
     let mut value = json!({
@@ -61,11 +62,52 @@ pub fn record(record: &Record, journal: JournalId) -> Value {
         "bytes": record.payload.len(),
         "mark": mark(&record.mark(journal)),
     });
+    if record.kind.as_deref().is_some_and(|kind| kind.starts_with(TOOL_KIND_PREFIX)) {
+        let (payload, withheld) = without_paths(&record.payload);
+        value["payload"] = payload.into();
+        if !withheld.is_empty() {
+            value["withheld"] = withheld.into();
+        }
+        return value;
+    }
     match std::str::from_utf8(&record.payload) {
         Ok(text) => value["payload"] = text.into(),
         Err(_) => value["payload_base64"] = STANDARD.encode(&record.payload).into(),
     }
     value
+}
+
+/// The members of the import's own records that hold paths, wherever they stand.
+const PATHS: [&str; 6] = ["source", "source_bytes", "root", "root_bytes", "cwd", "file"];
+
+/// What a tool wrote, as text without the paths of the machine on which it ran; and what was left out.
+/// Nobody knows what stands in what cannot be read.
+fn without_paths(payload: &[u8]) -> (String, Vec<&'static str>) {
+    let Ok(mut said) = serde_json::from_slice(payload) else {
+        return (String::new(), vec!["payload"]);
+    };
+    let mut withheld = Vec::new();
+    leave_out(&mut said, &mut withheld);
+    // As it stands where there is nothing to leave out.
+    if withheld.is_empty() {
+        return (String::from_utf8_lossy(payload).into_owned(), withheld);
+    }
+    (said.to_string(), withheld)
+}
+
+fn leave_out(said: &mut Value, withheld: &mut Vec<&'static str>) {
+    match said {
+        Value::Object(members) => {
+            for path in PATHS {
+                if members.shift_remove(path).is_some() && !withheld.contains(&path) {
+                    withheld.push(path);
+                }
+            }
+            members.values_mut().for_each(|member| leave_out(member, withheld));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| leave_out(item, withheld)),
+        _ => {}
+    }
 }
 
 /// Records that are not there any more.

@@ -1,6 +1,7 @@
 //! What every request passes: an id, a span, the browser check, counts, and answers for what is no
 //! route.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -8,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use futures_util::FutureExt;
 use session_journal::{Host, LocalHost};
 use tracing::Instrument;
 
@@ -54,9 +56,9 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
         path = request.uri().path(),
         token = tracing::field::Empty
     );
-    let answered = async {
+    let request_answered = async {
         let mut response = match must_be_meant(&state, request.headers()) {
-            Ok(()) => next.run(request).await,
+            Ok(()) => answered(next.run(request)).await,
             Err(problem) => problem.into_response(),
         };
         let took = started.elapsed();
@@ -71,7 +73,16 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     };
-    answered.instrument(span).await
+    request_answered.instrument(span).await
+}
+
+/// What a handler answers. One that panics has an answer, too, and takes its connection with it no more
+/// than others'.
+async fn answered(answer: impl Future<Output = Response>) -> Response {
+    // Nothing that it had borrowed is looked at again: the request is gone with it.
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        Problem::new(Refusal::Internal, "a handler did not come to its end").into_response()
+    })
 }
 
 /// The id that the client chose, if it can stand in a log; else a random one.
@@ -127,6 +138,16 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_as_internal() {
+        let panics = || async { panic!("a defect in a handler") };
+        let response = answered(panics()).await;
+        assert_eq!(response.status().as_u16(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.expect("a body");
+        let problem: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(problem["code"], "internal");
+    }
 
     #[test]
     fn only_loopback_is_loopback() {

@@ -39,6 +39,7 @@ pub mod config;
 pub mod conversation;
 pub mod failpoint;
 mod feed;
+mod gaps;
 mod hub;
 pub mod json;
 mod layers;

@@ -53,6 +53,7 @@ pub struct Metrics {
     pub(crate) turns: Family<Kind, Counter>,
     pub(crate) turn_seconds: Histogram,
     pub(crate) turn_reruns: Counter,
+    pub(crate) contexts_with_loss: Counter,
     pub(crate) turns_running: Gauge,
     /// Attempts to deliver, by what became of them.
     pub(crate) deliveries: Family<Kind, Counter>,
@@ -107,6 +108,7 @@ impl Metrics {
             turns: Family::default(),
             turn_seconds: Histogram::new(TURN_SECONDS),
             turn_reruns: Counter::default(),
+            contexts_with_loss: Counter::default(),
             turns_running: Gauge::default(),
             deliveries: Family::default(),
             sessions: Gauge::default(),
@@ -146,6 +148,11 @@ impl Metrics {
         to.register("turns", "Turns that ended, by how", self.turns.clone());
         to.register("turn_seconds", "Turns, their models included", self.turn_seconds.clone());
         to.register("turn_reruns", "Models asked again for what came", self.turn_reruns.clone());
+        to.register(
+            "contexts_with_loss",
+            "Contexts that left out lost records",
+            self.contexts_with_loss.clone(),
+        );
         to.register("turns_running", "Turns under way", self.turns_running.clone());
         to.register(
             "deliveries",

@@ -13,6 +13,8 @@ const SCHEMAS: [&str; 2] =
 
 /// What a stream of events is.
 pub(crate) const STREAM: &str = "text/event-stream";
+/// The schema of one of its events.
+pub(crate) const EVENT: &str = "Event";
 
 /// Codes that every route may answer.
 const ANYWHERE: &[&str] = &["forbidden", "internal"];
@@ -76,17 +78,30 @@ fn operation(route: &Route) -> Value {
 fn parameters(route: &Route) -> Value {
     let path = route.path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
-        Some(
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
-        )
+        let schema = match name {
+            "session" => json!({ "$ref": "#/components/schemas/SessionName" }),
+            _ => json!({ "type": "string" }),
+        };
+        Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
     });
     let query = route.operation.query.iter().map(|(name, kind, what)| {
-        json!({ "name": name, "in": "query", "description": what, "schema": { "type": kind } })
+        json!({ "name": name, "in": "query", "description": what, "schema": argument(kind) })
     });
-    let headers = route.operation.headers.iter().map(|(name, what)| {
-        json!({ "name": name, "in": "header", "description": what, "schema": { "type": "string" } })
+    let headers = route.operation.headers.iter().map(|(name, kind, what)| {
+        json!({ "name": name, "in": "header", "description": what, "schema": argument(kind) })
     });
     path.chain(query).chain(headers).collect()
+}
+
+/// What an argument of this kind may be. Words are its kinds of their own, one behind the other.
+fn argument(kind: &str) -> Value {
+    match kind {
+        // They are numbers of records, and counts.
+        "integer" => json!({ "type": "integer", "minimum": 0 }),
+        "mark" => json!({ "type": "string", "pattern": "^[0-9a-f]{32}-[0-9]{1,19}-[0-9a-f]{8}$" }),
+        "string" | "boolean" => json!({ "type": kind }),
+        words => json!({ "type": "string", "enum": words.split('|').collect::<Vec<_>>() }),
+    }
 }
 
 fn responses(route: &Route) -> Value {
@@ -97,7 +112,7 @@ fn responses(route: &Route) -> Value {
         answer["content"] = content(media, schema);
     }
     if route.operation.streams {
-        answer["content"][STREAM] = json!({ "schema": { "type": "string" } });
+        answer["content"][STREAM] = content(STREAM, Some(EVENT))[STREAM].clone();
     }
     responses.insert(status.to_string(), answer);
     let mut codes: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
@@ -124,7 +139,7 @@ fn problems(route: &Route) -> Vec<&'static str> {
         (takes, WITH_FILES),
         (body.is_some(), WITH_BODY),
     ];
-    let mut codes: Vec<&str> = problems.to_vec();
+    let mut codes: Vec<&str> = problems.concat();
     for (_, group) in groups.iter().filter(|(applies, _)| *applies) {
         codes.extend(group.iter());
     }

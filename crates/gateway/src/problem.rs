@@ -159,6 +159,13 @@ impl Problem {
         self
     }
 
+    /// Says what to do, where that is more than can be said of every problem of its code.
+    #[must_use]
+    pub fn advising(mut self, next: &'static str) -> Self {
+        self.0.next = next;
+        self
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {

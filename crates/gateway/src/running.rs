@@ -192,7 +192,7 @@ impl Turns {
         let place = (session.clone(), request.key.clone());
         let mut running = self.running();
         if let Some(entry) = running.turns.get(&place) {
-            if entry.request == request {
+            if entry.request.is_same(&request) {
                 return Ok(entry.watched.clone());
             }
             let what = "a turn of this key runs with another request; use a new key";

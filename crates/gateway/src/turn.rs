@@ -14,6 +14,7 @@
 
 mod answer;
 mod drafts;
+mod reading;
 mod request;
 
 use std::sync::Arc;
@@ -21,24 +22,29 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use session_journal::{
-    AppendOptions, Cause, ErrorKind, Expect, Mark, NewRecord, Reader, Record, SessionName,
+    AppendOptions, Appended, Cause, ErrorKind, Expect, Mark, NewRecord, Record, Sequence,
+    SessionName,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::conversation::{CANCELLED, Context, HARMLESS, MESSAGE, Message, Role, Said};
+use crate::conversation::{CANCELLED, Context, HARMLESS, Lost, MESSAGE, Message, Role, Said};
 use crate::failpoint::{Point, pass};
+use crate::gaps::{behind, explained, hides, unless_lost};
 use crate::hub::{Ask, Hub};
 use crate::outbox::{
-    Address, Delivery, Intent, Outbox, State, What, durable, intent_at, intent_records, read,
+    Address, Delivery, Intent, Outbox, State, What, durable, intent_records, read,
 };
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::{Delta, Finish, Provider, ProviderError, Request};
 use answer::{Payload, replayed};
 use drafts::Drafts;
-use request::{DELIVERIES_MAX, delivery_key};
+use reading::intents_behind;
+use request::delivery_key;
+
+pub(crate) use reading::walk;
 
 pub use answer::{Answer, stored};
-pub use request::{KEY_BYTES_MAX, Policy, TurnRequest, answer_key, check_key};
+pub use request::{KEY_BYTES_MAX, OnLoss, Policy, TurnRequest, answer_key, check_key};
 
 /// What a turn may use, and its bounds.
 #[derive(Clone, Debug)]
@@ -51,6 +57,8 @@ pub struct Tools {
     pub context_bytes_max: usize,
     /// The largest answer in bytes.
     pub answer_bytes_max: usize,
+    /// What to do about records of a context that are lost, where a turn does not say.
+    pub on_loss: OnLoss,
 }
 
 /// Hears what a model says while it says it. It is a draft: what is heard stands in records of the
@@ -98,11 +106,21 @@ impl std::fmt::Debug for Turn<'_> {
     }
 }
 
+/// What the model is told.
+struct Asked {
+    /// Nothing was behind it when the context was read.
+    mark: Mark,
+    context: Arc<[Message]>,
+    /// What is lost of it.
+    lost: Vec<Lost>,
+}
+
 /// What the model said.
 struct Thought {
     text: String,
     finish: Finish,
     reruns: u32,
+    lost: Vec<Lost>,
 }
 
 impl Turn<'_> {
@@ -122,32 +140,74 @@ impl Turn<'_> {
             None => self.answer().await?,
         };
         pass(Point::AnswerStored);
-        Ok(Answer { deliveries: self.deliver().await?, ..answer })
+        Ok(Answer { deliveries: self.deliver(&answer).await?, ..answer })
     }
 
     // ---- the message -----------------------------------------------------------------------
 
     /// Stores the message, unless it is there; the answer, where the turn came to its end before.
     async fn accept(&self) -> Result<Option<Answer>> {
-        let TurnRequest { key, message, parent, .. } = self.request;
-        let mut record = NewRecord::new(message.to_payload()).kind(MESSAGE).key(key);
-        record.parent.clone_from(parent);
-        let Tools { hub, .. } = self.tools;
-        let appended = hub.append(self.session, vec![record], durable(), self.ask).await?;
-        if !appended[0].duplicate {
+        let appended = match self.store_message(false).await {
+            Err(problem) if problem.kind() == Some(ErrorKind::Unknown) => {
+                // The message is lost, or was never there: an answer tells.
+                if let Some(answer) = self.answer_that_is_there().await? {
+                    return Ok(Some(answer));
+                }
+                if !self.request.ignore_gaps {
+                    return Err(self.explained(problem).await);
+                }
+                self.store_message(true).await?
+            }
+            stored => stored?,
+        };
+        if !appended.duplicate {
             return Ok(None);
         }
-        let (key, answer) = (key.clone(), answer_key(key));
-        let found = read(hub, self.session, move |reader| {
-            Ok((reader.by_key(&key)?, reader.by_key(&answer)?))
+        let message_at = appended.sequence.get();
+        let answer = answer_key(&self.request.key);
+        let found = read(&self.tools.hub, self.session, move |reader| {
+            let message = reader.get(Sequence::new(message_at))?;
+            Ok((message, behind(reader, message_at, reader.by_key(&answer))))
         });
         let (stored, answer) = found.await?;
         if !stored.is_some_and(|stored| self.is_its_message(&stored)) {
             let what = "the key was used for something else; use a new one";
             return Err(Problem::invalid(what).about(self.session));
         }
+        let answer = match answer.map_err(|error| Problem::from(error).about(self.session)) {
+            Err(problem) if problem.kind() == Some(ErrorKind::Unknown) => {
+                if !self.request.ignore_gaps {
+                    return Err(self.explained(problem).await);
+                }
+                None
+            }
+            found => found?,
+        };
         let answer = answer.map(|answer| replayed(&answer)).transpose();
         answer.map_err(|problem| problem.about(self.session))
+    }
+
+    async fn store_message(&self, ignore_gaps: bool) -> Result<Appended> {
+        let TurnRequest { key, message, parent, .. } = self.request;
+        let mut record = NewRecord::new(message.to_payload()).kind(MESSAGE).key(key);
+        record.parent.clone_from(parent);
+        let options = AppendOptions { ignore_gaps, ..durable() };
+        let appended = self.tools.hub.append(self.session, vec![record], options, self.ask).await?;
+        Ok(appended[0])
+    }
+
+    async fn answer_that_is_there(&self) -> Result<Option<Answer>> {
+        let key = answer_key(&self.request.key);
+        let found =
+            read(&self.tools.hub, self.session, move |reader| unless_lost(reader.by_key(&key)));
+        let answer = found.await?.map(|record| replayed(&record)).transpose();
+        answer.map_err(|problem| problem.about(self.session))
+    }
+
+    async fn explained(&self, problem: Problem) -> Problem {
+        let key = &self.request.key;
+        let keys = vec![key.clone(), answer_key(key)];
+        explained(&self.tools.hub, self.session, keys, problem).await
     }
 
     fn is_its_message(&self, stored: &Record) -> bool {
@@ -161,11 +221,11 @@ impl Turn<'_> {
     async fn answer(&self) -> Result<Answer> {
         let mut reruns = 0;
         loop {
-            let (mark, context) = self.context().await?;
+            let Asked { mark, context, lost } = self.context().await?;
             pass(Point::ContextRead);
             let (text, finish) = self.think(context, reruns + 1).await?;
             pass(Point::Answered);
-            let said = Thought { text, finish, reruns };
+            let said = Thought { text, finish, reruns, lost };
             let conflict = match self.store(&said, self.unless_came(mark)).await {
                 Err(problem) if problem.kind() == Some(ErrorKind::Conflict) => problem,
                 stored => return stored.map_err(|problem| with_text(problem, &said)),
@@ -188,15 +248,17 @@ impl Turn<'_> {
 
     /// What was said up to now, with the message to be answered at its end; on a branch of its own,
     /// what leads to the message.
-    async fn context(&self) -> Result<(Mark, Arc<[Message]>)> {
-        let TurnRequest { key, parent, .. } = self.request.clone();
+    async fn context(&self) -> Result<Asked> {
+        let TurnRequest { key, parent, on_loss, .. } = self.request.clone();
         let limit = self.tools.context_bytes_max;
+        let on_loss = on_loss.unwrap_or(self.tools.on_loss);
         let found = read(&self.tools.hub, self.session, move |reader| {
             let context = match parent {
                 Some(_) => Context::at_key(&key),
                 None => Context::at_end(),
             };
-            Ok((reader.mark(), walk(reader, context, limit)?))
+            let all = |_: &Context| false;
+            Ok((reader.mark(), walk(reader, context, limit, on_loss, all)?))
         });
         let (mark, said) = found.await?;
         let mut said = said.ok_or_else(|| {
@@ -209,12 +271,25 @@ impl Turn<'_> {
             // A compaction that came since stands for it.
             None => said.push(self.asked()),
         }
-        Ok((mark, said.into_iter().map(|said| said.message).collect()))
+        let lost: Vec<Lost> = said.iter().filter_map(|said| said.lost).collect();
+        if !lost.is_empty() {
+            self.tell_of(&lost);
+        }
+        let is_told = |said: &Said| said.lost.is_none() || on_loss == OnLoss::Note;
+        let context = said.into_iter().filter(is_told).map(|said| said.message).collect();
+        Ok(Asked { mark, context, lost })
+    }
+
+    fn tell_of(&self, lost: &[Lost]) {
+        let records: u64 = lost.iter().map(|lost| lost.to - lost.from + 1).sum();
+        self.tools.hub.metrics().contexts_with_loss.inc();
+        let (session, key, from) = (self.session, &self.request.key, lost[0].from);
+        tracing::warn!(%session, key, records, from, "the context leaves out what is lost");
     }
 
     fn asked(&self) -> Said {
         let TurnRequest { key, message, .. } = self.request.clone();
-        Said { sequence: 0, key: Some(key), message }
+        Said { sequence: 0, key: Some(key), message, lost: None }
     }
 
     /// Calls the model. Dropping this cancels it.
@@ -299,12 +374,14 @@ impl Turn<'_> {
             ..Message::text_of(Role::Assistant, &said.text)
         };
         let (finish, reruns) = (said.finish.clone(), said.reruns);
-        let payload = Payload { message, provider: provider.clone(), finish, reruns };
+        let lost = said.lost.clone();
+        let payload = Payload { message, provider: provider.clone(), finish, reruns, lost };
         let answer = NewRecord::new(serde_json::to_vec(&payload).unwrap_or_default());
         let mut answer = answer.kind(MESSAGE).key(answer_key(key));
         answer.parent = parent.as_ref().map(|_| key.clone());
-        let options = AppendOptions { expect, ..durable() };
-        let records = [answer].into_iter().chain(self.intents(deliver)).collect();
+        // Whether a lost record may be it was looked into when the message was accepted.
+        let options = AppendOptions { expect, ignore_gaps: true, ..durable() };
+        let records = [answer].into_iter().chain(self.intents(deliver).await?).collect();
         let stored = self.tools.hub.append(self.session, records, options, Ask::default()).await?;
         Ok(Answer {
             key: answer_key(key),
@@ -313,6 +390,7 @@ impl Turn<'_> {
             provider,
             finish: payload.finish,
             reruns,
+            lost: payload.lost,
             came: Vec::new(),
             replayed: stored[0].duplicate,
             deliveries: Vec::new(),
@@ -320,7 +398,7 @@ impl Turn<'_> {
     }
 
     /// One batch with the answer: it is never there without them.
-    fn intents(&self, deliver: &[Address]) -> Vec<NewRecord> {
+    async fn intents(&self, deliver: &[Address]) -> Result<Vec<NewRecord>> {
         let mut records = Vec::new();
         for (number, address) in deliver.iter().enumerate() {
             let what = What::Of(answer_key(&self.request.key));
@@ -329,7 +407,15 @@ impl Turn<'_> {
             // The first of them says only that there are deliveries.
             records.extend(of_one.into_iter().skip(usize::from(number > 0)));
         }
-        records
+        // Where the one that said so may be lost, a second one would say that there are none before it.
+        let begin = records.first().and_then(|begin| begin.key.clone());
+        let hidden = read(&self.tools.hub, self.session, move |reader| {
+            begin.map_or(Ok(false), |begin| hides(reader, &begin))
+        });
+        if hidden.await? {
+            records.remove(0);
+        }
+        Ok(records)
     }
 
     async fn go_on(&self, said: &Thought, conflict: &Problem) -> Result<Answer> {
@@ -344,18 +430,22 @@ impl Turn<'_> {
     // ---- delivering it ---------------------------------------------------------------------
 
     /// Delivers what the stored intents say, which are those of the turn's first success.
-    async fn deliver(&self) -> Result<Vec<Delivery>> {
-        let key = self.request.key.clone();
+    async fn deliver(&self, answer: &Answer) -> Result<Vec<Delivery>> {
+        let (key, answer_at) = (self.request.key.clone(), answer.seq);
         let intents = read(&self.tools.hub, self.session, move |reader| {
-            let numbers = (0..DELIVERIES_MAX).map(|number| delivery_key(&key, number));
-            let intents = numbers.map(|key| Ok((intent_at(reader, &key)?, key)));
-            let there = intents.take_while(|intent| !matches!(intent, Ok((None, _))));
-            there.collect::<session_journal::Result<Vec<_>>>()
+            intents_behind(reader, &key, answer_at)
         });
         let mut deliveries = Vec::new();
-        for (intent, key) in intents.await? {
-            let Some(Intent { address, .. }) = intent else { continue };
-            let delivered = self.tools.outbox.deliver(self.session, &key).await;
+        for ((key, intent), number) in intents.await?.into_iter().zip(0..) {
+            let asked = || self.request.deliver.get(number).cloned();
+            let Some(address) = intent.as_ref().map(|one| one.address.clone()).or_else(asked)
+            else {
+                break;
+            };
+            let delivered = match intent {
+                Some(_) => self.tools.outbox.deliver(self.session, &key).await,
+                None => self.deliver_anew(&key, address.clone()).await,
+            };
             // The answer is stored, and whoever has the session now delivers it.
             deliveries.push(delivered.unwrap_or_else(|problem| {
                 let why = problem.code().to_owned();
@@ -364,23 +454,12 @@ impl Turn<'_> {
         }
         Ok(deliveries)
     }
-}
 
-/// The context; `None` where it is too large.
-pub(crate) fn walk(
-    reader: &Reader,
-    mut context: Context,
-    limit: usize,
-) -> session_journal::Result<Option<Vec<Said>>> {
-    for record in reader.backwards() {
-        if !context.feed(&record?) {
-            break;
-        }
-        if context.bytes() > limit {
-            return Ok(None);
-        }
+    /// Its intent may be lost. A sink that has it knows the key.
+    async fn deliver_anew(&self, key: &str, address: Address) -> Result<Delivery> {
+        let intent = Intent { address, what: What::Of(answer_key(&self.request.key)) };
+        self.tools.outbox.send(self.session, key, &intent, Ask::default()).await
     }
-    Ok((context.bytes() <= limit).then(|| context.into_said()))
 }
 
 /// What the model said goes back to who asked, for it is stored nowhere.

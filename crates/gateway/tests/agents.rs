@@ -127,6 +127,7 @@ fn child(parent: &SessionName, child: &str, key: &str) -> Spawn {
         key: key.to_owned(),
         task: "count".to_owned(),
         title: Some("counter".to_owned()),
+        ignore_gaps: false,
     }
 }
 

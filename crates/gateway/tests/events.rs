@@ -4,7 +4,7 @@ mod support;
 
 use hyper::StatusCode;
 use serde_json::json;
-use support::{Event, Server, path};
+use support::{Event, Events, Server, path};
 
 fn payloads(events: &[Event]) -> Vec<String> {
     events.iter().map(Event::payload).collect()
@@ -219,6 +219,29 @@ async fn lost_records_are_told_once_and_what_is_behind_them_comes() {
     assert_eq!(payloads(&came[3..]), numbered(3..5));
     client.append("a/s", "text 5").await;
     assert_eq!(payloads(&events.take(1).await), numbered(5..6));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_follow_ends_behind_what_there_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    for at in 0..200 {
+        client.append("a/s", &format!("text {at}")).await;
+    }
+    let target = format!("{}/events?follow=false&from=11", path("a/s"));
+    let mut events = Events::new(client.send("GET", &target, &[], None).await.into_body());
+    assert_eq!(payloads(&events.take(190).await), numbered(10..200));
+    assert_eq!(events.next().await, None);
+    // Who comes back for more goes on where it ended.
+    client.append("a/s", "text 200").await;
+    let last = events.last.clone().expect("a mark");
+    let target = format!("{}/events?follow=false", path("a/s"));
+    let again = client.send("GET", &target, &[("last-event-id", &last)], None).await;
+    let mut events = Events::new(again.into_body());
+    assert_eq!(payloads(&events.take(1).await), numbered(200..201));
+    assert_eq!(events.next().await, None);
     server.stop().await;
 }
 

@@ -2,6 +2,7 @@
 //! beside a reading of its file that knows nothing of journals.
 
 mod stage;
+mod support;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use session_journal_gateway::provider::Echo;
 use session_journal_gateway::turn::TurnRequest;
 use session_journal_import::{Import, ImportOptions, Outcome};
 use stage::bench::{Bench, led, turn};
+use support::{Server, path};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/sessions")
@@ -167,4 +169,56 @@ async fn an_imported_session_is_gone_on_with() {
     assert_eq!(texts, ["and on it goes", "and on it goes", "further"]);
     asked.answers("so");
     run.await.unwrap().expect("an answer");
+}
+
+/// A gateway on a network tells nobody how the folders of its machine are named.
+#[tokio::test]
+async fn no_answer_holds_the_path_of_a_source() {
+    let (folder, home) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
+    let sources = home.path().join("of-somebody");
+    std::fs::create_dir(&sources).expect("made");
+    let of = |name: &str| fixtures().join("pi-0.73.1").join(name);
+    for name in ["branched-tree.jsonl", "compaction.jsonl"] {
+        std::fs::copy(of(name), sources.join(name)).expect("copied");
+    }
+    let import = Import::new(folder.path(), ImportOptions::default());
+    let mut sessions = Vec::new();
+    import.run(std::slice::from_ref(&sources), &mut |report| {
+        sessions.extend(report.session.clone());
+    });
+    assert_eq!(sessions.len(), 2);
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    let mut answers = vec![client.get("/v1/sessions").await.body];
+    let mut withheld = Vec::new();
+    for session in &sessions {
+        let place = path(&session.to_string());
+        for what in ["", "/history", "/records?limit=1000", "/records?backwards=true&limit=1000"] {
+            answers.push(client.get(&format!("{place}{what}")).await.body);
+        }
+        let page = client.get(&format!("{place}/records?limit=1000")).await.well();
+        let records = page["records"].as_array().expect("records");
+        let own = |one: &&Value| one["kind"].as_str().is_some_and(|kind| kind.starts_with("sj."));
+        for record in records.iter().filter(own) {
+            withheld.push(record["withheld"].clone());
+            let said: Value = serde_json::from_str(record["payload"].as_str().expect("a text"))
+                .expect("it is JSON as before");
+            assert!(said.as_object().is_some_and(|said| !said.is_empty()), "{record}");
+        }
+        // Streams, from the file and as it comes.
+        let mut events = client.follow(&session.to_string(), None).await;
+        let count = usize::try_from(page["last_seq"].as_u64().expect("a number")).expect("few");
+        for event in events.take(count).await {
+            answers.push(event.data.into());
+        }
+    }
+    let mine = sources.to_str().expect("text");
+    for answer in &answers {
+        let text = String::from_utf8_lossy(answer);
+        assert!(!text.contains(mine) && !text.contains("of-somebody"), "{text}");
+    }
+    assert!(withheld.len() >= 4, "attributes and receipts: {withheld:?}");
+    assert!(withheld.iter().all(|one| one[0] == "source"), "{withheld:?}");
+    server.stop().await;
 }

@@ -259,3 +259,70 @@ async fn connections_above_the_limit_wait_for_a_place() {
     assert_eq!(waiting.await.expect("answered"), StatusCode::OK);
     server.stop().await;
 }
+
+/// What a record holds at most, here.
+const LARGE: usize = 64 << 20;
+
+async fn with_large_records(folder: &std::path::Path) -> Server {
+    Server::start(folder, |config| {
+        config.limits.record_bytes_max = LARGE as u64;
+        config.limits.body_bytes_max = LARGE + 1024;
+        config.limits.page_bytes_max = LARGE as u64;
+    })
+    .await
+}
+
+/// Appends to another session and reads it, as small requests do.
+async fn others_are_served(server: &Server) {
+    for _ in 0..20 {
+        let stored = server.client().append("b/other", "x").await;
+        let target = format!("{}/records?last=1", path("b/other"));
+        assert_eq!(server.client().get(&target).await.well()["last_seq"], stored["seq"]);
+    }
+}
+
+/// E4: a record of the largest size is sent, appended and read, and holds up nobody: the others are
+/// served while half of it is on its way, in either direction.
+#[tokio::test]
+async fn a_record_of_the_largest_size_holds_up_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = with_large_records(folder.path()).await;
+    server.client().append("a/s", "first").await;
+    let body = json!({ "payload": "x".repeat(LARGE) }).to_string();
+    let (first, rest) = body.split_at(body.len() - 1);
+    let target = format!("{}/records", path("a/s"));
+    let mut stream = TcpStream::connect(server.address).await.expect("connects");
+    let (address, length) = (server.address, body.len());
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("writes");
+    stream.write_all(first.as_bytes()).await.expect("writes");
+    // All but its last byte is there, and it cannot have been answered.
+    others_are_served(&server).await;
+    stream.write_all(rest.as_bytes()).await.expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("is answered");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"seq\":2"), "{answer}");
+
+    let mut stream = TcpStream::connect(server.address).await.expect("connects");
+    let head =
+        format!("GET {target}?from=2 HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("writes");
+    let mut begun = vec![0; 1 << 10];
+    stream.read_exact(&mut begun).await.expect("it is answered");
+    // It is larger than what the system keeps of it for who does not take it.
+    others_are_served(&server).await;
+    stream.read_to_end(&mut begun).await.expect("comes whole");
+    let answer = String::from_utf8(begun).expect("text");
+    let (_, page) = answer.split_once("\r\n\r\n").expect("a body");
+    let page: serde_json::Value = serde_json::from_str(page).expect("JSON");
+    assert_eq!(page["records"][0]["payload"].as_str().map(str::len), Some(LARGE));
+
+    // A stream gives it, too.
+    let mut events = server.client().follow("a/s", None).await;
+    let came = events.take(2).await;
+    assert_eq!(came[1].payload().len(), LARGE);
+    server.stop().await;
+}

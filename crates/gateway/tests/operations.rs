@@ -164,3 +164,30 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
         _ => {}
     }
 }
+
+#[tokio::test]
+async fn a_route_says_which_methods_it_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    client.append("a/s", "x").await;
+    let records = format!("{}/records", path("a/s"));
+    for (target, allowed) in [(records.as_str(), "GET,HEAD,POST"), ("/healthz", "GET,HEAD")] {
+        for method in ["PUT", "OPTIONS"] {
+            let answer = client.ask(method, target, &[], None).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.code().as_str()),
+                (405, "method-not-allowed")
+            );
+            let said = answer.headers.get("allow").and_then(|allow| allow.to_str().ok());
+            assert_eq!(said, Some(allowed), "{method} {target}: {answer:?}");
+        }
+        let asked = format!(
+            "HEAD {target} HTTP/1.1\r\nhost: {0}\r\nconnection: close\r\n\r\n",
+            server.address
+        );
+        let head = support::raw(server.address, asked.as_bytes()).await;
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+    }
+    server.stop().await;
+}

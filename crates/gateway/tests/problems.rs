@@ -6,8 +6,16 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use session_journal_gateway::Ask;
+use session_journal_gateway::config::WebhookSettings;
+use session_journal_gateway::conversation::{Message, Role};
+use session_journal_gateway::provider::{Deltas, Provider, Request};
+use session_journal_gateway::turn::TurnRequest;
 use support::{Answer, Server, path};
+use tokio::sync::Notify;
 
 async fn append(server: &Server, session: &str, record: Value) -> Answer {
     let target = format!("{}/records?create=true", path(session));
@@ -87,9 +95,10 @@ async fn a_key_that_damage_may_hide_is_unknown_and_the_session_stays() {
     server.stop().await;
 }
 
-/// A model is not asked to go on as if nothing were missing.
+/// A model is not asked to go on as if nothing were missing; and nobody has to say anything about
+/// keys that a checkpoint knows.
 #[tokio::test]
-async fn a_turn_whose_context_lost_a_record_is_corrupt() {
+async fn a_turn_whose_context_lost_a_record_says_so_and_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let (server, file) = holding(folder.path()).await;
     let message =
@@ -108,10 +117,13 @@ async fn a_turn_whose_context_lost_a_record_is_corrupt() {
     let server = Server::on(folder.path()).await;
     let client = server.client();
     let turns = format!("{}/turns", path("a/s"));
-    let answer = client.post(&turns, json!({ "key": "t1", "text": "hello" })).await;
+    let body = json!({ "key": "t1", "text": "hello", "on_loss": "refuse" });
+    let answer = client.post(&turns, body).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "corrupt"), "{answer:?}");
     let answer = answer.json();
     assert_eq!((&answer["first_seq"], &answer["records_lost"]), (&json!(2), &json!(1)), "{answer}");
+    let answer = client.post(&turns, json!({ "key": "t1", "text": "hello" })).await.well();
+    assert_eq!(answer["answer"]["lost"], json!([{ "from": 2, "to": 2 }]));
     // Whoever reads goes on behind it, and whoever appends as well.
     let page = client.get(&format!("{}/records?from=2&limit=1", path("a/s"))).await.well();
     assert_eq!((&page["gaps"][0]["first_seq"], &page["records"][0]["seq"]), (&json!(2), &json!(3)));
@@ -156,6 +168,83 @@ async fn what_the_system_refuses_is_io() {
     let answer = append(&server, "a/s", text("one")).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "io"));
     assert_eq!(server.client().get(&path("a/s")).await.code(), "io");
+    server.stop().await;
+}
+
+/// Whatever goes wrong in the gateway itself, whoever waits for it is told.
+#[tokio::test]
+async fn a_turn_that_comes_to_no_end_is_internal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, _) = holding(folder.path()).await;
+    let model = Arc::new(Defect::default());
+    let request = TurnRequest::new("t1", Message::text_of(Role::User, "hello"));
+    let name = "a/s".parse().expect("a name");
+    let asked = Arc::clone(&model);
+    let begun = server.state.turns.start(&name, request, asked, Ask::default()).expect("begins");
+    model.asked.notified().await;
+    let answer = server.client().delete(&format!("{}/turns/t1", path("a/s"))).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "internal"));
+    assert_eq!(begun.outcome().await.expect_err("no answer").code(), "internal");
+    let running = server.client().get(&format!("{}/turns", path("a/s"))).await.well();
+    assert_eq!(running["running"], json!([]), "it does not stay in the way");
+    server.stop().await;
+}
+
+/// A model that thinks for ever, and panics when it is told to stop.
+#[derive(Debug, Default)]
+struct Defect {
+    asked: Notify,
+}
+
+struct PanicsAtItsEnd;
+
+impl Drop for PanicsAtItsEnd {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a defect in a model");
+    }
+}
+
+impl Provider for Defect {
+    fn name(&self) -> &'static str {
+        "defect"
+    }
+
+    fn complete(&self, _: Request) -> Deltas {
+        self.asked.notify_one();
+        let ends_badly = PanicsAtItsEnd;
+        Box::pin(futures_util::stream::once(async move {
+            let _ends_badly = ends_badly;
+            std::future::pending().await
+        }))
+    }
+}
+
+/// A handle that somebody closed is told to whoever had it; an append opens the session again.
+#[tokio::test]
+async fn a_session_that_is_closed_under_a_delivery_is_closed_and_opens_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path(), |config| {
+        config.turns.delivery_retry_ms = 0;
+        config.webhooks = vec![WebhookSettings {
+            name: "nowhere".to_owned(),
+            url: "http://127.0.0.1:1/".to_owned(),
+            timeout_ms: 1000,
+        }];
+    })
+    .await;
+    append(&server, "a/s", text("one")).await.well();
+    let deliveries = format!("{}/deliveries", path("a/s"));
+    let one = json!({ "key": "d1", "sink": "nowhere", "text": "x" });
+    let open = server.client().post(&deliveries, one.clone()).await.well();
+    assert_eq!(open["state"], "pending");
+    let held = server.state.hub.held(&"a/s".parse().expect("a name")).expect("it is held");
+    held.close().await.expect("closes");
+    let retry = format!("{deliveries}/retry");
+    let answer = server.client().ask("POST", &retry, &[], None).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "closed"));
+    assert_eq!(answer.headers["retry-after"], "1");
+    append(&server, "a/s", text("two")).await.well();
+    server.client().ask("POST", &retry, &[], None).await.well();
     server.stop().await;
 }
 

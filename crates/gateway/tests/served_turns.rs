@@ -180,6 +180,24 @@ async fn a_turn_that_nobody_waits_for_runs_and_can_be_cancelled() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_turn_that_is_cancelled_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stub = Stub::new(vec![vec![streaming(), Step::Hang]]).await;
+    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let client = server.client();
+    new_session(&client, "a/s").await;
+    let asking = client.clone();
+    let waiting = tokio::spawn(async move {
+        asking.post(&turns("a/s"), json!({ "key": "m1", "text": "hello" })).await
+    });
+    stub.arrived(1).await;
+    client.delete(&format!("{}/m1", turns("a/s"))).await.well();
+    let told = waiting.await.expect("no panic");
+    assert_eq!((told.status.as_u16(), told.code().as_str()), (409, "cancelled"));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_gateway_that_stops_cancels_its_turns_and_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![in_two_halves(), completion("whole", 100)]).await;

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use session_journal::SessionName;
 
 use crate::agents::{self, CompactRequest, Send, Spawn};
+use crate::api::codes::{APPENDING, ASKING, EXPECTING, OPENING, READING, TURN};
 use crate::api::deliveries::TAKEOVER;
-use crate::api::extract::parse_name;
-use crate::api::turns::TURNING;
+use crate::api::extract::{KeyedQuery, parse_name};
+use crate::api::turns::IGNORE_GAPS;
 use crate::api::{Body, Name, Operation, Query, Route, TakeoverQuery};
 use crate::auth::Visitor;
 use crate::config::Scope;
@@ -24,7 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
     let writes = |id| Operation {
         scope: Some(Scope::Write),
         query: TAKEOVER,
-        problems: TURNING,
+        problems: TURN,
         ..Operation::open(id)
     };
     vec![
@@ -43,6 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
             post(spawn),
             Operation {
                 summary: "Begin a child session. Its answer is announced here, once",
+                query: SPAWNING,
                 body: Some("NewChild"),
                 answer: (200, "application/json", Some("Child")),
                 ..writes("spawnSession")
@@ -55,6 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Append a sign of life, which no turn conflicts with",
                 body: Some("NewHeartbeat"),
                 answer: (200, "application/json", Some("Heartbeat")),
+                problems: &[READING, OPENING, APPENDING],
                 ..writes("beatHeart")
             },
         ),
@@ -66,11 +69,14 @@ pub(super) fn routes() -> Vec<Route> {
                           rewritten",
                 body: Some("NewCompaction"),
                 answer: (200, "application/json", Some("Compacted")),
+                problems: &[READING, OPENING, APPENDING, EXPECTING, ASKING],
                 ..writes("compactSession")
             },
         ),
     ]
 }
+
+const SPAWNING: &[(&str, &str, &str)] = &[TAKEOVER[0], IGNORE_GAPS];
 
 /// What to do about an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -140,14 +146,15 @@ async fn spawn(
     State(state): State<AppState>,
     Extension(visitor): Extension<Visitor>,
     Name(parent): Name,
-    Query(query): Query<TakeoverQuery>,
+    Query(query): Query<KeyedQuery>,
     Body(new): Body<NewChild>,
 ) -> Result<Json<Value>> {
     let child = reachable(&visitor, &new.child)?;
     let provider = state.turns.provider(new.provider.as_deref())?;
     let name = child.to_string();
     let NewChild { key, task, title, .. } = new;
-    let spawn = Spawn { parent, child, key, task, title };
+    let ignore_gaps = query.ignore_gaps;
+    let spawn = Spawn { parent, child, key, task, title, ignore_gaps };
     let watched = agents::spawn(&state.turns, spawn, provider, query.ask()).await?;
     let answering = if new.wait { Answering::Wait } else { Answering::Start };
     let answer = answering.of(Some(watched)).await?;

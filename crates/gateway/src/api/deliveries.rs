@@ -7,7 +7,8 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::turns::{TURNING, may_deliver};
+use crate::api::codes::{APPENDING, OPENING, READING};
+use crate::api::turns::may_deliver;
 use crate::api::{Body, Name, Operation, Query, Route, TakeoverQuery};
 use crate::auth::Visitor;
 use crate::config::Scope;
@@ -29,7 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "What is not delivered yet. Needs no ownership",
                 scope: Some(Scope::Read),
                 answer: (200, "application/json", Some("DeliveryList")),
-                problems: TURNING,
+                problems: &[READING],
                 ..Operation::open("listDeliveries")
             },
         },
@@ -44,7 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
                 query: TAKEOVER,
                 body: Some("NewDelivery"),
                 answer: (200, "application/json", Some("Delivery")),
-                problems: TURNING,
+                problems: DELIVERING,
                 ..Operation::open("deliver")
             },
         },
@@ -57,16 +58,18 @@ pub(super) fn routes() -> Vec<Route> {
                 scope: Some(Scope::Write),
                 query: TAKEOVER,
                 answer: (200, "application/json", Some("DeliveryList")),
-                problems: TURNING,
+                problems: DELIVERING,
                 ..Operation::open("retryDeliveries")
             },
         },
     ]
 }
 
+const DELIVERING: &[&[&str]] = &[READING, OPENING, APPENDING];
+
 pub(super) const TAKEOVER: &[(&str, &str, &str)] = &[(
     "takeover",
-    "string",
+    "if-gone|always|never",
     "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
 )];
 

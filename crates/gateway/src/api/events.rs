@@ -18,11 +18,13 @@ use session_journal::{Item, Mark, Reader, Sequence, SessionName};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::api::codes::READING;
 use crate::api::{Name, Operation, Query, Route};
 use crate::config::Scope;
 use crate::feed::{Came, Subscription};
 use crate::json;
 use crate::metrics::Open;
+use crate::openapi::{EVENT, STREAM};
 use crate::problem::{Problem, Refusal, Result};
 use crate::state::AppState;
 
@@ -43,35 +45,38 @@ pub(super) fn routes() -> Vec<Route> {
                       With the last id that was seen, nothing is missed and nothing is repeated",
             scope: Some(Scope::Read),
             query: &[
-                ("after", "string", "A mark: go on behind this record"),
+                ("after", "mark", "A mark: go on behind this record"),
                 ("from", "integer", "A sequence: begin with this record. Default: 1"),
+                (
+                    "follow",
+                    "boolean",
+                    "Whether to wait for what comes. Default: true; else it ends behind what there is",
+                ),
             ],
             headers: &[(
                 "Last-Event-ID",
+                "mark",
                 "The id of the last event that was seen; comes before `after`",
             )],
-            answer: (200, "text/event-stream", None),
-            problems: &[
-                "not-found",
-                "diverged",
-                "busy",
-                "shutting-down",
-                "corrupt",
-                "detached",
-                "shortened",
-                "unsupported-format",
-                "not-a-journal",
-            ],
+            answer: (200, STREAM, Some(EVENT)),
+            problems: &[READING, &["diverged", "busy", "shutting-down"]],
             ..Operation::open("followSession")
         },
     }]
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct From {
+struct Asked {
     after: Option<String>,
     from: Option<u64>,
+    follow: bool,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { after: None, from: None, follow: true }
+    }
 }
 
 /// Behind which record a stream stands.
@@ -87,10 +92,10 @@ struct Place {
 async fn follow(
     State(state): State<AppState>,
     Name(name): Name,
-    Query(from): Query<From>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse> {
-    let place = Place::of(&from, &headers)?;
+    let place = Place::of(&asked, &headers)?;
     if state.is_stopping() {
         return Err(Problem::new(Refusal::ShuttingDown, "the gateway is shutting down"));
     }
@@ -111,6 +116,7 @@ async fn follow(
         ready: begun.ready,
         reader: begun.reader,
         caught_up: begun.caught_up,
+        waits: asked.follow,
         ended: false,
         _permit: permit,
     };
@@ -120,16 +126,16 @@ async fn follow(
 }
 
 impl Place {
-    fn of(from: &From, headers: &HeaderMap) -> Result<Self> {
+    fn of(asked: &Asked, headers: &HeaderMap) -> Result<Self> {
         let header = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
         let mark =
-            match header.filter(|id| !id.is_empty()).or(from.after.as_deref()) {
+            match header.filter(|id| !id.is_empty()).or(asked.after.as_deref()) {
                 None => None,
                 Some(text) => Some(json::parse_mark(text).ok_or_else(|| {
                     Problem::invalid("the last event's id, or `after`, is no mark")
                 })?),
             };
-        let from = Sequence::new(from.from.unwrap_or(1).max(1));
+        let from = Sequence::new(asked.from.unwrap_or(1).max(1));
         let next = mark.map_or(from, |mark| mark.sequence.next());
         Ok(Self { next, mark, told: 0 })
     }
@@ -151,6 +157,8 @@ struct Following {
     reader: Option<Reader>,
     /// Nothing was left in the file when it was read last.
     caught_up: bool,
+    /// Whether it goes on behind what there is.
+    waits: bool,
     ended: bool,
     _open: Open,
     _permit: OwnedSemaphorePermit,
@@ -180,6 +188,9 @@ impl Following {
                     return Some(self.end(&problem));
                 }
                 continue;
+            }
+            if !self.waits {
+                return None;
             }
             match self.wait().await {
                 Ok(Came::Record { mark, text }) if mark.sequence == self.place.next => {

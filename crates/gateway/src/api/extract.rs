@@ -72,6 +72,22 @@ impl TakeoverQuery {
     }
 }
 
+/// The query of what is done once under a key.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeyedQuery {
+    takeover: TakeoverArg,
+    /// Whether to do it although a lost record may have had the key.
+    pub(super) ignore_gaps: bool,
+}
+
+impl KeyedQuery {
+    /// How to ask for the session.
+    pub(super) fn ask(self) -> Ask {
+        Ask { takeover: self.takeover.into(), create: false }
+    }
+}
+
 /// The name of a session as it stands in a path or body.
 ///
 /// # Errors
@@ -112,7 +128,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<AppState> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
@@ -122,10 +138,21 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Problem::invalid("the body is no JSON object"));
         }
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| Problem::invalid(format!("the body: {error}")))
+        let parsed = if body.len() < APART_BYTES { parse(&body) } else { apart(body).await? };
+        parsed.map(Self).map_err(|error| Problem::invalid(format!("the body: {error}")))
     }
+}
+
+/// A body from this size on is parsed on a thread for it: whoever else is served on this one would wait.
+const APART_BYTES: usize = 64 << 10;
+
+fn parse<T: DeserializeOwned>(body: &Bytes) -> serde_json::Result<T> {
+    serde_json::from_slice(body)
+}
+
+async fn apart<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<serde_json::Result<T>> {
+    let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
+    parsed.map_err(|_| Problem::new(Refusal::Internal, "a body was not parsed to its end"))
 }
 
 fn must_be_json(headers: &HeaderMap) -> Result<()> {
@@ -163,5 +190,69 @@ async fn read(request: Request, limits: &Limits) -> Result<Bytes> {
             return Err(too_large());
         }
         read.extend_from_slice(&data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::routing::post;
+    use serde_json::Value;
+    use tokio::sync::{Notify, watch};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// What tells that a body is being parsed, and what waits until it may go on.
+    type Gate = (Arc<Notify>, Receiver<()>);
+    static GATE: Mutex<Option<Gate>> = Mutex::new(None);
+
+    /// Is parsed to its end when the test says so.
+    struct Held;
+
+    impl<'de> Deserialize<'de> for Held {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            serde::de::IgnoredAny::deserialize(from)?;
+            let (begun, go_on) = GATE.lock().expect("no panic").take().expect("one body");
+            begun.notify_one();
+            // Longer than anything here takes: what hangs is told instead.
+            go_on.recv_timeout(Duration::from_mins(1)).expect("others are answered meanwhile");
+            Ok(Self)
+        }
+    }
+
+    fn body_of(bytes: usize, to: &str) -> Request {
+        let body = format!("{{\"of\":\"{}\"}}", "x".repeat(bytes));
+        let request = Request::post(to).header("content-type", "application/json");
+        request.body(body.into()).expect("a request")
+    }
+
+    /// E4, on the one thread that this test has: were it parsed there, nobody would ever go on.
+    #[tokio::test]
+    async fn a_large_body_is_parsed_while_others_are_answered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { store: folder.path().to_owned(), ..Config::default() };
+        let state = AppState::new(config, watch::channel(false).1).expect("a state");
+        let (go_on, gate): (Sender<()>, _) = channel();
+        let begun = Arc::new(Notify::new());
+        *GATE.lock().expect("no panic") = Some((Arc::clone(&begun), gate));
+        let app = Router::new()
+            .route("/large", post(|_: Body<Held>| async { "parsed" }))
+            .route("/small", post(|_: Body<Value>| async { "at once" }))
+            .with_state(state);
+        let large = tokio::spawn(app.clone().oneshot(body_of(8 << 20, "/large")));
+        begun.notified().await;
+        for _ in 0..3 {
+            let small = app.clone().oneshot(body_of(1, "/small")).await.expect("infallible");
+            assert!(small.status().is_success(), "{small:?}");
+        }
+        assert!(!large.is_finished());
+        go_on.send(()).expect("it waits for that");
+        let answered = large.await.expect("no panic").expect("infallible");
+        assert!(answered.status().is_success(), "{answered:?}");
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod agents;
+mod codes;
 mod deliveries;
 mod events;
 mod extract;
@@ -43,18 +44,19 @@ pub struct Operation {
     /// What a token must be allowed to do; none where it is open to all. With a `{session}` in the
     /// path it must be allowed to do it with that session.
     pub scope: Option<Scope>,
-    /// The query's parameters: name, schema type, what it means.
+    /// The query's parameters: name, kind, what it means. A kind is `string`, `boolean`, `integer`,
+    /// `mark`, or the words that it may be with bars between them.
     pub query: &'static [(&'static str, &'static str, &'static str)],
-    /// Headers that are read.
-    pub headers: &'static [(&'static str, &'static str)],
+    /// Headers that are read, in the same way.
+    pub headers: &'static [(&'static str, &'static str, &'static str)],
     /// The schema of the body, if it reads one.
     pub body: Option<&'static str>,
     /// Status, media type and schema of the answer.
     pub answer: (u16, &'static str, Option<&'static str>),
     /// Whether it answers with a stream of events where that is asked for.
     pub streams: bool,
-    /// The codes of the problems that it may answer, beside those that every route may.
-    pub problems: &'static [&'static str],
+    /// The codes of the problems that it may answer, in groups, beside those that every route may.
+    pub problems: &'static [&'static [&'static str]],
 }
 
 impl Operation {

@@ -33,7 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
             operation: Operation {
                 summary: "Whether the gateway takes requests: its store can be read, and it is not shutting down",
                 answer: (200, "application/json", Some("Health")),
-                problems: &["busy", "shutting-down"],
+                problems: &[&["busy", "shutting-down"]],
                 ..Operation::open("ready")
             },
         },

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,10 +17,11 @@ use session_journal::{
     AppendOptions, Appended, Expect, Item, NewRecord, Reader, Sequence, SessionName,
 };
 
+use crate::api::codes::{APPENDING, EXPECTING, OPENING, READING};
 use crate::api::extract::TakeoverArg;
-use crate::api::sessions::READING;
 use crate::api::{Body, Name, Operation, Query, Route};
 use crate::config::{Scope, When};
+use crate::gaps::explained;
 use crate::hub::Ask;
 use crate::json;
 use crate::problem::{Problem, Result};
@@ -29,42 +31,21 @@ use crate::state::AppState;
 /// deliver reaches further than a session.
 const RESERVED: [&str; 2] = ["sj.", "delivery."];
 
-const APPENDING: &[&str] = &[
-    "conflict",
-    "diverged",
-    "too-large",
-    "timeout",
-    "unsupported-media-type",
-    "not-found",
-    "held-by",
-    "fenced",
-    "needs-repair",
-    "sealed",
-    "detached",
-    "shortened",
-    "unsupported-format",
-    "not-a-journal",
-    "unsupported-filesystem",
-    "no-space",
-    "closed",
-    "poisoned",
-    "unknown",
-    "busy",
-    "already-exists",
-    "shutting-down",
-];
-
 const APPEND_QUERY: &[(&str, &str, &str)] = &[
     (
         "takeover",
-        "string",
+        "if-gone|always|never",
         "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
     ),
     ("create", "boolean", "Create the session where it is not there"),
-    ("durability", "string", "`durable`: answer behind the sync; `written`: behind the write"),
+    (
+        "durability",
+        "durable|written",
+        "`durable`: answer behind the sync; `written`: behind the write",
+    ),
     ("ignore_gaps", "boolean", "Append although damage may hide an earlier record with that key"),
     ("expect_seq", "integer", "Append only if the last record is this one"),
-    ("expect_mark", "string", "Append only if nothing came behind this mark"),
+    ("expect_mark", "mark", "Append only if nothing came behind this mark"),
     ("expect_kinds", "string", "… but for records of these kinds, separated by commas"),
 ];
 
@@ -85,7 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
                     ("limit", "integer", "How many at most"),
                 ],
                 answer: (200, "application/json", Some("RecordPage")),
-                problems: READING,
+                problems: &[READING],
                 ..Operation::open("readRecords")
             },
         },
@@ -97,10 +78,10 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Append a record. With a key it is stored once, however often it is sent",
                 scope: Some(Scope::Write),
                 query: APPEND_QUERY,
-                headers: &[("Idempotency-Key", "The record's key")],
+                headers: &[("Idempotency-Key", "string", "The record's key")],
                 body: Some("NewRecord"),
                 answer: (200, "application/json", Some("Appended")),
-                problems: APPENDING,
+                problems: &[READING, OPENING, APPENDING, EXPECTING],
                 ..Operation::open("appendRecord")
             },
         },
@@ -114,7 +95,7 @@ pub(super) fn routes() -> Vec<Route> {
                 query: APPEND_QUERY,
                 body: Some("NewBatch"),
                 answer: (200, "application/json", Some("AppendedBatch")),
-                problems: APPENDING,
+                problems: &[READING, OPENING, APPENDING, EXPECTING],
                 ..Operation::open("appendBatch")
             },
         },
@@ -144,7 +125,7 @@ async fn read(
     State(state): State<AppState>,
     Name(name): Name,
     Query(which): Query<Which>,
-) -> Result<Json<Value>> {
+) -> Result<impl IntoResponse> {
     which.check()?;
     let limits = &state.config.limits;
     let limit = which.limit.unwrap_or(100).clamp(1, limits.page_records_max);
@@ -158,9 +139,10 @@ async fn read(
                 None => forwards(&reader, which.from.unwrap_or(1), limit, bytes_max)?,
             },
         };
-        Ok(page_json(&of, &reader, &found))
+        // As text already, for a page may be large.
+        Ok(page_json(&of, &reader, &found).to_string())
     });
-    page.await.map(Json)
+    Ok(([(header::CONTENT_TYPE, "application/json")], page.await?))
 }
 
 impl Which {
@@ -274,12 +256,26 @@ fn page_json(name: &SessionName, reader: &Reader, found: &Found) -> Value {
 #[serde(deny_unknown_fields)]
 struct Sent {
     payload: Option<String>,
-    payload_base64: Option<String>,
+    payload_base64: Option<Base64>,
     json: Option<Box<RawValue>>,
     kind: Option<String>,
     key: Option<String>,
     parent: Option<String>,
     time_ms: Option<i64>,
+}
+
+/// Bytes that are sent as text. They are decoded where the body is parsed, which keeps nobody else waiting.
+#[derive(Debug)]
+struct Base64(Bytes);
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        let bytes = STANDARD.decode(text.as_ref()).map(Bytes::from);
+        bytes
+            .map(Self)
+            .map_err(|error| serde::de::Error::custom(format!("payload_base64: {error}")))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -297,10 +293,7 @@ impl Sent {
         }
         let payload = match (self.payload, self.payload_base64, self.json) {
             (Some(text), None, None) => Bytes::from(text),
-            (None, Some(base64), None) => STANDARD
-                .decode(base64)
-                .map(Bytes::from)
-                .map_err(|error| Problem::invalid(format!("payload_base64: {error}")))?,
+            (None, Some(Base64(bytes)), None) => bytes,
             (None, None, Some(json)) => Bytes::from(String::from(Box::<str>::from(json))),
             _ => {
                 let what = "a record has one of `payload`, `payload_base64` and `json`";
@@ -375,7 +368,7 @@ async fn append(
         }
         record.key = Some(key.to_owned());
     }
-    let appended = state.hub.append(&name, vec![record], how.options()?, how.ask()).await?;
+    let appended = store(&state, &name, vec![record], &how).await?;
     Ok(Json(appended.first().map_or(Value::Null, |one| appended_json(&name, one))))
 }
 
@@ -389,9 +382,22 @@ async fn append_batch(
         return Err(Problem::invalid("a batch has at least one record"));
     }
     let records = batch.records.into_iter().map(Sent::into_record).collect::<Result<_>>()?;
-    let appended = state.hub.append(&name, records, how.options()?, how.ask()).await?;
+    let appended = store(&state, &name, records, &how).await?;
     let records: Value = appended.iter().map(|one| appended_json(&name, one)).collect();
     Ok(Json(json!({ "session": name.to_string(), "records": records })))
+}
+
+async fn store(
+    state: &AppState,
+    name: &SessionName,
+    records: Vec<NewRecord>,
+    how: &How,
+) -> Result<Vec<Appended>> {
+    let keys = records.iter().filter_map(|record| record.key.clone()).collect();
+    match state.hub.append(name, records, how.options()?, how.ask()).await {
+        Ok(appended) => Ok(appended),
+        Err(problem) => Err(explained(&state.hub, name, keys, problem).await),
+    }
 }
 
 fn appended_json(name: &SessionName, one: &Appended) -> Value {

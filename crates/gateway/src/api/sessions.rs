@@ -12,6 +12,7 @@ use session_journal::{
 };
 use session_journal_import::{Attributes, Lineage};
 
+use crate::api::codes::{OPENING, READING};
 use crate::api::extract::{TakeoverQuery, parse_name};
 use crate::api::{Body, Name, Operation, Query, Route};
 use crate::auth::Visitor;
@@ -25,32 +26,9 @@ use crate::state::AppState;
 /// The most sessions in one answer.
 const PAGE_MAX: usize = 1000;
 
-/// What reading may answer.
-pub(crate) const READING: &[&str] =
-    &["not-found", "corrupt", "detached", "shortened", "unsupported-format", "not-a-journal"];
-
-/// What opening may answer.
-pub(crate) const OPENING: &[&str] = &[
-    "not-found",
-    "held-by",
-    "fenced",
-    "needs-repair",
-    "sealed",
-    "detached",
-    "shortened",
-    "unsupported-format",
-    "not-a-journal",
-    "unsupported-filesystem",
-    "no-space",
-    "closed",
-    "poisoned",
-    "unknown",
-    "shutting-down",
-];
-
 const TAKEOVER: (&str, &str, &str) = (
     "takeover",
-    "string",
+    "if-gone|always|never",
     "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
 );
 
@@ -80,7 +58,7 @@ fn collection() -> Vec<Route> {
                     ),
                     ("limit", "integer", "How many at most, up to 1,000. Default: 100"),
                     ("after", "string", "Go on behind the page that gave this as `next`"),
-                    ("order", "string", "`updated` (the default) or `name`"),
+                    ("order", "updated|name", "`updated` (the default) or `name`"),
                 ],
                 answer: (200, "application/json", Some("SessionPage")),
                 ..Operation::open("listSessions")
@@ -95,12 +73,12 @@ fn collection() -> Vec<Route> {
                 scope: Some(Scope::Write),
                 body: Some("NewSession"),
                 answer: (201, "application/json", Some("Opened")),
-                problems: &[
+                problems: &[&[
                     "already-exists",
                     "no-space",
                     "unsupported-filesystem",
                     "shutting-down",
-                ],
+                ]],
                 ..Operation::open("createSession")
             },
         },
@@ -118,7 +96,7 @@ fn one() -> Vec<Route> {
                 summary: "Who owns a session, where its end is, what is wrong with it. Writes nothing",
                 scope: Some(Scope::Read),
                 answer: (200, "application/json", Some("SessionInfo")),
-                problems: READING,
+                problems: &[READING],
                 ..Operation::open("getSession")
             },
         },
@@ -131,7 +109,7 @@ fn one() -> Vec<Route> {
                 scope: Some(Scope::Admin),
                 query: &[TAKEOVER],
                 answer: (204, "", None),
-                problems: OPENING,
+                problems: &[READING, OPENING],
                 ..Operation::open("deleteSession")
             },
         },
@@ -143,7 +121,7 @@ fn one() -> Vec<Route> {
                 summary: "Every claim, opening, release, repair and seal, in order. Reads every byte",
                 scope: Some(Scope::Read),
                 answer: (200, "application/json", Some("History")),
-                problems: READING,
+                problems: &[READING],
                 ..Operation::open("getHistory")
             },
         },
@@ -156,7 +134,7 @@ fn one() -> Vec<Route> {
                 scope: Some(Scope::Write),
                 query: &[TAKEOVER],
                 answer: (200, "application/json", Some("Opened")),
-                problems: OPENING,
+                problems: &[READING, OPENING],
                 ..Operation::open("claimSession")
             },
         },
@@ -168,7 +146,7 @@ fn one() -> Vec<Route> {
                 summary: "Release a session, if this gateway holds it",
                 scope: Some(Scope::Admin),
                 answer: (200, "application/json", Some("Released")),
-                problems: OPENING,
+                problems: &[READING, OPENING],
                 ..Operation::open("releaseSession")
             },
         },

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use session_journal::SessionName;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::api::codes::{READING, TURN};
 use crate::api::extract::{Key, TakeoverArg, parse_name};
 use crate::api::{Body, Name, Operation, Query, Route};
 use crate::auth::Visitor;
@@ -30,7 +31,7 @@ use crate::outbox::{ANNOUNCEMENT, Address, SESSION};
 use crate::problem::{Problem, Refusal, Result};
 use crate::running::{Draft, Hearing, Watched};
 use crate::state::AppState;
-use crate::turn::{Answer, Policy, TurnRequest, stored};
+use crate::turn::{Answer, OnLoss, Policy, TurnRequest, stored};
 
 const PATH: &str = "/v1/sessions/{session}/turns";
 const ONE: &str = "/v1/sessions/{session}/turns/{key}";
@@ -51,16 +52,17 @@ pub(super) fn routes() -> Vec<Route> {
                 query: &[
                     (
                         "takeover",
-                        "string",
+                        "if-gone|always|never",
                         "Whether to take the session from another owner: `if-gone` (the default), `always`, `never`",
                     ),
                     ("wait", "boolean", "Whether to wait for the answer. Default: true"),
+                    IGNORE_GAPS,
                 ],
-                headers: &[("Accept", "`text/event-stream` for a stream")],
+                headers: &[("Accept", "string", "`text/event-stream` for a stream")],
                 body: Some("NewTurn"),
                 answer: (200, "application/json", Some("TurnState")),
                 streams: true,
-                problems: TURNING,
+                problems: TURN,
                 ..Operation::open("startTurn")
             },
         },
@@ -82,10 +84,10 @@ pub(super) fn routes() -> Vec<Route> {
             operation: Operation {
                 summary: "How a turn stands: it runs here, or its answer is stored",
                 scope: Some(Scope::Read),
-                headers: &[("Accept", "`text/event-stream` for a stream")],
+                headers: &[("Accept", "string", "`text/event-stream` for a stream")],
                 answer: (200, "application/json", Some("TurnState")),
                 streams: true,
-                problems: TURNING,
+                problems: &[READING, &["unknown", "busy"]],
                 ..Operation::open("lookAtTurn")
             },
         },
@@ -97,41 +99,19 @@ pub(super) fn routes() -> Vec<Route> {
                 summary: "Cancel a turn that runs here. It leaves a record, or came to its end before",
                 scope: Some(Scope::Write),
                 answer: (200, "application/json", Some("TurnState")),
-                problems: TURNING,
+                problems: TURN,
                 ..Operation::open("cancelTurn")
             },
         },
     ]
 }
 
-/// What appending answers, and what only a model can.
-pub(super) const TURNING: &[&str] = &[
-    "provider",
-    "cancelled",
-    "conflict",
-    "diverged",
-    "corrupt",
-    "too-large",
-    "timeout",
-    "unsupported-media-type",
-    "not-found",
-    "held-by",
-    "fenced",
-    "needs-repair",
-    "sealed",
-    "detached",
-    "shortened",
-    "unsupported-format",
-    "not-a-journal",
-    "unsupported-filesystem",
-    "no-space",
-    "closed",
-    "poisoned",
-    "unknown",
-    "busy",
-    "already-exists",
-    "shutting-down",
-];
+/// To go on where it cannot be known whether a key was used before.
+pub(super) const IGNORE_GAPS: (&str, &str, &str) = (
+    "ignore_gaps",
+    "boolean",
+    "Do it although a lost record may have had this key. Default: false, and then `unknown` is answered",
+);
 
 // ---- starting --------------------------------------------------------------------------------
 
@@ -152,6 +132,7 @@ struct Sent {
     model: Option<String>,
     #[serde(default)]
     deliver: Vec<Address>,
+    on_loss: Option<OnLoss>,
 }
 
 impl Sent {
@@ -165,10 +146,10 @@ impl Sent {
 
     fn request(self) -> Result<TurnRequest> {
         let message = self.message()?;
-        let Self { key, parent, policy, harmless, model, deliver, .. } = self;
+        let Self { key, parent, policy, harmless, model, deliver, on_loss, .. } = self;
         let plain = TurnRequest::new(key, message);
         let reruns_max = self.reruns_max.unwrap_or(plain.reruns_max);
-        Ok(TurnRequest { parent, policy, reruns_max, harmless, model, deliver, ..plain })
+        Ok(TurnRequest { parent, policy, reruns_max, harmless, model, deliver, on_loss, ..plain })
     }
 }
 
@@ -177,11 +158,12 @@ impl Sent {
 struct How {
     takeover: TakeoverArg,
     wait: bool,
+    ignore_gaps: bool,
 }
 
 impl Default for How {
     fn default() -> Self {
-        Self { takeover: TakeoverArg::default(), wait: true }
+        Self { takeover: TakeoverArg::default(), wait: true, ignore_gaps: false }
     }
 }
 
@@ -197,7 +179,7 @@ async fn start(
     let provider = state.turns.provider(sent.provider.as_deref())?;
     let stream = Streaming::wanted(&state, &headers)?;
     let ask = Ask { takeover: how.takeover.into(), create: false };
-    let request = sent.request()?;
+    let request = TurnRequest { ignore_gaps: how.ignore_gaps, ..sent.request()? };
     let key = request.key.clone();
     let watched = state.turns.start(&name, request, provider, ask)?;
     match stream {

@@ -12,7 +12,7 @@ use crate::hub::Hub;
 use crate::outbox::{ANNOUNCEMENT, Outbox, SESSION, Sink, Webhook};
 use crate::provider::{Echo, OpenAi, OpenAiOptions, Provider, Script};
 use crate::running::Turns;
-use crate::turn::Tools;
+use crate::turn::{OnLoss, Tools};
 
 /// The provider that is always there.
 const ECHO: &str = "echo";
@@ -29,6 +29,8 @@ pub struct TurnSettings {
     pub context_bytes_max: usize,
     /// Largest answer in bytes. Default: 1 MiB.
     pub answer_bytes_max: usize,
+    /// What a turn does about records of its context that are lost. Default: `note`.
+    pub on_loss: OnLoss,
     /// Pause between two attempts to deliver what a sink did not take, in milliseconds. Zero: only
     /// when it is asked for. Default: 5,000.
     pub delivery_retry_ms: u64,
@@ -43,6 +45,7 @@ impl Default for TurnSettings {
             turns_max: 1024,
             context_bytes_max: 4 << 20,
             answer_bytes_max: 1 << 20,
+            on_loss: OnLoss::Note,
             delivery_retry_ms: 5_000,
             recover_on_start: true,
         }
@@ -189,6 +192,7 @@ impl Config {
             outbox: Outbox::new(hub.clone(), sinks),
             context_bytes_max: self.turns.context_bytes_max,
             answer_bytes_max: self.turns.answer_bytes_max,
+            on_loss: self.turns.on_loss,
         };
         Ok(Turns::new(tools, providers, &self.turns.provider, self.turns.turns_max))
     }

@@ -1,10 +1,11 @@
 //! An answer that is stored, and how it is read back.
 
 use serde::{Deserialize, Serialize};
-use session_journal::{Came, Record, SessionName};
+use session_journal::{Came, Reader, Record, SessionName};
 
 use super::request::{answer_key, delivery_key};
-use crate::conversation::Message;
+use crate::conversation::{Lost, Message};
+use crate::gaps::behind;
 use crate::hub::Hub;
 use crate::json;
 use crate::outbox::{self, Delivery, read};
@@ -27,6 +28,8 @@ pub struct Answer {
     pub finish: Finish,
     /// How often the model was asked again.
     pub reruns: u32,
+    /// Records that are lost, and that the model has not seen for that.
+    pub lost: Vec<Lost>,
     /// Records that came while the model was thinking, and that it has not seen.
     #[serde(serialize_with = "came_json")]
     pub came: Vec<Came>,
@@ -50,6 +53,8 @@ pub(super) struct Payload {
     pub(super) finish: Finish,
     #[serde(default)]
     pub(super) reruns: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) lost: Vec<Lost>,
 }
 
 /// The answer that is stored to a turn, with how its deliveries stand.
@@ -59,14 +64,24 @@ pub(super) struct Payload {
 pub async fn stored(hub: &Hub, session: &SessionName, key: &str) -> Result<Answer> {
     let of = key.to_owned();
     let found = read(hub, session, move |reader| {
-        let Some(record) = reader.by_key(&answer_key(&of))? else { return Ok(None) };
-        Ok(Some((record, outbox::deliveries(reader, |number| delivery_key(&of, number))?)))
+        let Some(record) = answer_of(reader, &of)? else { return Ok(None) };
+        let deliveries = outbox::deliveries(reader, |number| delivery_key(&of, number))?;
+        Ok(Some((record, deliveries)))
     });
     let Some((record, deliveries)) = found.await? else {
         let what = "no turn of this key runs here, and none was answered";
         return Err(Problem::not_found(what).about(session));
     };
     Ok(Answer { deliveries, ..replayed(&record)? })
+}
+
+/// An answer stands behind its message: where nothing is lost there, none is missing.
+fn answer_of(reader: &Reader, key: &str) -> session_journal::Result<Option<Record>> {
+    let found = reader.by_key(&answer_key(key));
+    match reader.by_key(key) {
+        Ok(Some(message)) => behind(reader, message.sequence.get(), found),
+        _ => found,
+    }
 }
 
 pub(super) fn replayed(record: &Record) -> Result<Answer> {
@@ -79,6 +94,7 @@ pub(super) fn replayed(record: &Record) -> Result<Answer> {
         provider: payload.provider,
         finish: payload.finish,
         reruns: payload.reruns,
+        lost: payload.lost,
         came: Vec::new(),
         replayed: true,
         deliveries: Vec::new(),

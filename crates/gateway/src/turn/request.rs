@@ -24,6 +24,19 @@ pub enum Policy {
     Tell,
 }
 
+/// What to do about records of the context that are lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLoss {
+    /// Go on, and tell the model where they were.
+    #[default]
+    Note,
+    /// Go on, and tell the model nothing.
+    LeaveOut,
+    /// Ask no model: `corrupt`.
+    Refuse,
+}
+
 /// What a turn is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +63,12 @@ pub struct TurnRequest {
     /// Where the answer goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliver: Vec<Address>,
+    /// What to do about records of the context that are lost; the gateway's setting where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_loss: Option<OnLoss>,
+    /// Run it although a lost record may have had its key: it may have been run before.
+    #[serde(default)]
+    pub ignore_gaps: bool,
 }
 
 const fn reruns() -> u32 {
@@ -68,7 +87,15 @@ impl TurnRequest {
             harmless: Vec::new(),
             model: None,
             deliver: Vec::new(),
+            on_loss: None,
+            ignore_gaps: false,
         }
+    }
+
+    /// Whether both ask for one turn.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let other = Self { ignore_gaps: self.ignore_gaps, ..other.clone() };
+        *self == other
     }
 
     pub(super) fn check(&self, outbox: &Outbox) -> Result<()> {

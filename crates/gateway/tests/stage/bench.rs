@@ -9,7 +9,7 @@ use session_journal_gateway::conversation::{MESSAGE, Message, Role};
 use session_journal_gateway::outbox::{Memory, Outbox, Sink};
 use session_journal_gateway::provider::{Delta, Deltas, Finish, Provider, ProviderError, Request};
 use session_journal_gateway::running::Turns;
-use session_journal_gateway::turn::{Answer, Tools, Turn, TurnRequest};
+use session_journal_gateway::turn::{Answer, OnLoss, Tools, Turn, TurnRequest};
 use session_journal_gateway::{Ask, Config, Hub, Metrics, Problem};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -49,7 +49,8 @@ impl Bench {
         let sinks = more.into_iter().chain([("chat".to_owned(), sink)]).collect();
         let outbox = Outbox::new(hub.clone(), sinks);
         let (context_bytes_max, answer_bytes_max) = (1 << 20, 1 << 16);
-        let tools = Tools { hub, outbox, context_bytes_max, answer_bytes_max };
+        let on_loss = OnLoss::default();
+        let tools = Tools { hub, outbox, context_bytes_max, answer_bytes_max, on_loss };
         Gateway { tools, chat }
     }
 

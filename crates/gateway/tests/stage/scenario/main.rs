@@ -18,7 +18,7 @@ use session_journal_gateway::conversation::{Message, Role};
 use session_journal_gateway::outbox::{Address, Outbox, Outgoing, Sink, SinkError, State};
 use session_journal_gateway::provider::{Delta, Deltas, Echo, Finish, Provider, Request};
 use session_journal_gateway::running::Turns;
-use session_journal_gateway::turn::{Answer, Tools, TurnRequest};
+use session_journal_gateway::turn::{Answer, OnLoss, Tools, TurnRequest};
 use session_journal_gateway::{Ask, Config, Hub, Metrics};
 use tokio::sync::Semaphore;
 
@@ -57,7 +57,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let hub = Hub::open(&Config { store, ..Config::default() }, Metrics::default())?;
     let sink: Arc<dyn Sink> = Arc::new(Chat(chat.clone()));
     let outbox = Outbox::new(hub.clone(), vec![("chat".to_owned(), sink)]);
-    let tools = Tools { hub, outbox, context_bytes_max: 1 << 20, answer_bytes_max: 1 << 20 };
+    let (context_bytes_max, answer_bytes_max) = (1 << 20, 1 << 20);
+    let on_loss = OnLoss::default();
+    let tools = Tools { hub, outbox, context_bytes_max, answer_bytes_max, on_loss };
     let echo: Arc<dyn Provider> = Arc::new(Echo);
     let providers = [("echo".to_owned(), Arc::clone(&echo))].into();
     let turns = Turns::new(tools, providers, "echo", 10);
@@ -139,7 +141,7 @@ async fn run(
     done(&sent.turn.ok_or("it did not arrive")?.outcome().await?)?;
 
     let (child, key, task) = ("main/child".parse()?, "c1".to_owned(), "count".to_owned());
-    let child = Spawn { parent: chat, child, key, task, title: None };
+    let child = Spawn { parent: chat, child, key, task, title: None, ignore_gaps: false };
     let begun = spawn(turns, child, Arc::clone(echo), Ask::default()).await?;
     done(&begun.outcome().await?)
 }
