@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use session_journal::{AppendOptions, Durability, Reader, SessionName};
+use session_journal::{AppendOptions, Durability, NewRecord, Reader, SessionName};
 
 use crate::conversation::{ANNOUNCE, MESSAGE, Message};
 use crate::failpoint::{Point, pass};
+use crate::gaps::hides;
 use crate::hub::{Ask, Hub};
 use crate::metrics::Kind;
 use crate::problem::{Problem, Result};
@@ -198,9 +199,12 @@ impl Outbox {
     ) -> Result<Delivery> {
         self.check(&intent.address)?;
         self.must_be_there(session, &intent.what).await?;
+        // Held first: whoever may not write learns that and nothing else.
+        self.hub.session(session, ask).await?;
         let records = intent_records(key, intent);
+        let records = without_second_begin(&self.hub, session, records).await?;
         let appended = self.hub.append(session, records, own(), ask).await?;
-        if appended[1].duplicate {
+        if appended.last().is_some_and(|intent| intent.duplicate) {
             self.must_be_the_same(session, key, intent).await?;
         }
         pass(Point::IntentStored);
@@ -428,6 +432,21 @@ pub(crate) async fn read<T: Send + 'static>(
     let of = name.clone();
     let read = hub.file_job(move |store| run(&store.reader(&of)?)).await?;
     read.map_err(|error| Problem::from(error).about(name))
+}
+
+/// Where the record may be lost that says where deliveries begin, a second one would say that there are
+/// none before it; without any everything is looked through.
+pub(crate) async fn without_second_begin(
+    hub: &Hub,
+    name: &SessionName,
+    mut records: Vec<NewRecord>,
+) -> Result<Vec<NewRecord>> {
+    let begin = records.first().and_then(|begin| begin.key.clone());
+    let hidden = read(hub, name, move |reader| begin.map_or(Ok(false), |key| hides(reader, &key)));
+    if hidden.await? {
+        records.remove(0);
+    }
+    Ok(records)
 }
 
 pub(crate) fn durable() -> AppendOptions {

@@ -29,10 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conversation::{CANCELLED, Context, HARMLESS, Lost, MESSAGE, Message, Role, Said};
 use crate::failpoint::{Point, pass};
-use crate::gaps::{behind, explained, hides, unless_lost};
+use crate::gaps::{behind, explained, unless_lost};
 use crate::hub::{Ask, Hub};
 use crate::outbox::{
     Address, Delivery, Intent, Outbox, State, What, durable, intent_records, read,
+    without_second_begin,
 };
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::{Delta, Finish, Provider, ProviderError, Request};
@@ -407,15 +408,7 @@ impl Turn<'_> {
             // The first of them says only that there are deliveries.
             records.extend(of_one.into_iter().skip(usize::from(number > 0)));
         }
-        // Where the one that said so may be lost, a second one would say that there are none before it.
-        let begin = records.first().and_then(|begin| begin.key.clone());
-        let hidden = read(&self.tools.hub, self.session, move |reader| {
-            begin.map_or(Ok(false), |begin| hides(reader, &begin))
-        });
-        if hidden.await? {
-            records.remove(0);
-        }
-        Ok(records)
+        without_second_begin(&self.tools.hub, self.session, records).await
     }
 
     async fn go_on(&self, said: &Thought, conflict: &Problem) -> Result<Answer> {

@@ -566,6 +566,7 @@ async fn a_delivery_that_lost_one_of_its_records_is_not_made_twice_and_not_stuck
         let deliveries = scene.turn_that_delivers("t1").await;
         assert_eq!(deliveries[0]["state"], "delivered", "{record}: {deliveries}");
         scene.client().ask("POST", &target("deliveries/retry"), &[], None).await.well();
+        assert_eq!(scene.open().await, json!([]), "{record}");
         assert_eq!(scene.arrived().await, 1, "{record}");
         let other = scene.turn_that_delivers("t2").await;
         assert_eq!(other[0]["state"], "delivered", "{record}: {other}");
@@ -599,4 +600,31 @@ async fn what_is_sent_to_a_session_that_lost_records_arrives_and_is_answered() {
         assert!(scene.kinds().await.contains(&"announce".to_owned()));
         scene.end().await;
     }
+}
+
+/// A new delivery does not hide that an old one is open, where it is lost from where on there are any.
+#[tokio::test]
+async fn what_was_open_before_the_damage_is_still_open_behind_another_delivery() {
+    let scene = Scene::with_another().await;
+    scene.client().post(&format!("{}/release", path(OTHER)), json!({})).await.well();
+    let holder = Server::on(scene.folder.path()).await;
+    holder.client().append(OTHER, "mine").await;
+    let sent = json!({ "to": OTHER, "key": "s1", "text": "first", "answer": "none" });
+    let sent = scene.client().post(&target("sends"), sent).await.well();
+    assert_eq!(sent["delivery"]["state"], "pending");
+    let lost = scene.offset_of("delivery/begin");
+    let quiet = |config: &mut Config| {
+        config.turns.delivery_retry_ms = 0;
+        config.turns.recover_on_start = false;
+    };
+    let scene = scene.damaged_under(Damage::Payload, &[lost], quiet).await;
+    let sent = json!({ "to": OTHER, "key": "s2", "text": "second", "answer": "none" });
+    scene.client().post(&target("sends"), sent).await.well();
+    let open = scene.open().await;
+    let keys: Vec<_> = open.as_array().expect("a list").iter().map(|one| &one["key"]).collect();
+    assert_eq!(keys, ["s1", "s2"]);
+    holder.stop().await;
+    scene.client().ask("POST", &target("deliveries/retry"), &[], None).await.well();
+    assert_eq!((scene.arrived().await, scene.open().await), (3, json!([])));
+    scene.end().await;
 }

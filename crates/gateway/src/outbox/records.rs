@@ -1,6 +1,6 @@
 //! The records of deliveries: how they are written, and what is read back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use session_journal::{ErrorKind, Item, JournalId, NewRecord, Reader, Record, Sequence};
@@ -143,6 +143,8 @@ pub(super) fn look(reader: &Reader) -> session_journal::Result<Option<Look>> {
 struct Open {
     intents: BTreeMap<Sequence, (String, Intent)>,
     places: HashMap<String, Sequence>,
+    /// Of intents that were not seen: those that are lost may be written again behind their end.
+    done: HashSet<String>,
 }
 
 impl Open {
@@ -167,13 +169,18 @@ impl Open {
             Some(DELIVERY_INTENT) => {
                 let Some(key) = key.strip_prefix("delivery/intent/") else { return };
                 let Some(intent) = intent_of(record) else { return };
+                if self.done.contains(key) {
+                    return;
+                }
                 self.places.insert(key.to_owned(), record.sequence);
                 self.intents.insert(record.sequence, (key.to_owned(), intent));
             }
             Some(DELIVERY_DONE) => {
-                let key = key.strip_prefix("delivery/done/");
-                let place = key.and_then(|key| self.places.remove(key));
-                place.and_then(|place| self.intents.remove(&place));
+                let Some(key) = key.strip_prefix("delivery/done/") else { return };
+                match self.places.remove(key) {
+                    Some(place) => drop(self.intents.remove(&place)),
+                    None => drop(self.done.insert(key.to_owned())),
+                }
             }
             _ => {}
         }
