@@ -93,12 +93,12 @@ fn sizes(random: &mut fastrand::Rng, one_in: usize) -> Vec<usize> {
         sizes.push(if n % 16 == 1 { LARGE_BYTES } else { random.usize(192 << 10..416 << 10) });
     }
     sizes.extend((0..medium).map(|_| random.usize(LIMIT_OF_SMALL..96 << 10)));
-    // Log-uniform up to 4 KiB, and one in 64 anything below 64 KB.
+    // Log-uniform up to 2 KiB, and one in 256 anything below 64 KB.
     sizes.extend((0..small).map(|n| {
-        if n % 64 == 0 {
-            random.usize(4096..LIMIT_OF_SMALL)
+        if n % 256 == 0 {
+            random.usize(2048..LIMIT_OF_SMALL)
         } else {
-            log_uniform(random, 128, 4096)
+            log_uniform(random, 128, 2048)
         }
     }));
     sizes
