@@ -40,10 +40,10 @@ pub(crate) fn rate(value: f64) -> String {
 
 /// Bytes a second.
 pub(crate) fn speed(value: f64) -> String {
-    if value >= 1e9 {
-        format!("{:.2} GB/s", value / 1e9)
-    } else {
-        format!("{:.0} MB/s", value / 1e6)
+    match value {
+        value if value >= 1e9 => format!("{:.2} GB/s", value / 1e9),
+        value if value >= 1e7 => format!("{:.0} MB/s", value / 1e6),
+        value => format!("{:.2} MB/s", value / 1e6),
     }
 }
 
@@ -230,6 +230,7 @@ mod tests {
         assert_eq!(micros(1500.0), "1.50 ms");
         assert_eq!(micros(-2e6), "-2.00 s");
         assert_eq!(speed(2.5e9), "2.50 GB/s");
+        assert_eq!(speed(4.6e5), "0.46 MB/s");
         assert_eq!(Bar::AtLeast(20.0).text(Unit::Ratio), "at least 20 x");
         assert_eq!(Bar::AtMost(1.35).text(Unit::Ratio), "at most 1.35 x");
         assert_eq!(Bar::AtMost(500.0).text(Unit::Micros), "at most 500 µs");

@@ -91,7 +91,7 @@ fn sessions_of(producer: usize, asked: Asked) -> Vec<usize> {
 }
 
 /// A thread for each producer, all at once.
-fn together(log: &dyn Log, asked: Asked, turn: Turn<'_>) -> Result<Sample> {
+pub(crate) fn together(log: &dyn Log, asked: Asked, turn: Turn<'_>) -> Result<Sample> {
     let writers_of = |producer| {
         let sessions = sessions_of(producer, asked);
         sessions.into_iter().map(|n| log.writer(n)).collect::<Result<Vec<_>>>()

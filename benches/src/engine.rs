@@ -82,10 +82,17 @@ impl Writer for Owner {
 struct Sessions(Vec<Session>);
 
 fn open_sessions(folder: &Path, asked: Asked) -> Result<Option<Box<dyn Log>>> {
-    let store = store(folder, asked.durability)?;
+    sessions_with(folder, asked, StoreOptions::default().file_handles_max).map(Some)
+}
+
+/// Sessions of a store that may hold so many file handles.
+pub(crate) fn sessions_with(folder: &Path, asked: Asked, handles: usize) -> Result<Box<dyn Log>> {
+    let journal = options(asked.durability);
+    let options = StoreOptions { journal, file_handles_max: handles, ..StoreOptions::default() };
+    let store = Store::open(folder.join("store"), options)?;
     let create = |n| Ok(store.create_blocking(&name(n)?)?);
     let sessions = (0..asked.sessions).map(create).collect::<Result<_>>()?;
-    Ok(Some(Box::new(Sessions(sessions))))
+    Ok(Box::new(Sessions(sessions)))
 }
 
 impl Log for Sessions {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 const LINE: f64 = 26.0;
 const TOP: f64 = 56.0;
-const NAMES: f64 = 330.0;
+const NAMES: f64 = 380.0;
 const BARS: f64 = 380.0;
 const VALUES: f64 = 120.0;
 

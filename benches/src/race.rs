@@ -41,6 +41,7 @@ impl Sample {
 /// What is looked at in a sample.
 pub(crate) type Figure = fn(&Sample) -> f64;
 pub(crate) const P50: Figure = |sample| sample.p50;
+pub(crate) const MEAN: Figure = |sample| sample.mean;
 pub(crate) const P99: Figure = |sample| sample.p99;
 pub(crate) const RATE: Figure = |sample| sample.rate;
 pub(crate) const BYTES: Figure = |sample| sample.bytes;

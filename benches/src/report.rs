@@ -54,22 +54,16 @@ impl Report {
 
     /// The table of the bar.
     pub fn bar(&self) -> Table {
-        let mut table = Table::new(&["work", "measured", "beside it", "figure", "bar", "verdict"]);
-        for row in &self.rows {
-            let Row { work, this, limit, figure, bar, verdict, .. } = row.clone();
-            table.push(vec![work, this, limit, figure, bar, verdict.to_string()]);
-        }
-        table
+        table(self.rows.iter())
     }
 
     /// The rows that matter to a user.
     pub fn for_users(&self) -> Table {
-        let mut table = Table::new(&["work", "measured", "beside it", "figure", "bar", "verdict"]);
-        for row in self.rows.iter().filter(|row| row.for_users) {
-            let Row { work, this, limit, figure, bar, verdict, .. } = row.clone();
-            table.push(vec![work, this, limit, figure, bar, verdict.to_string()]);
-        }
-        table
+        table(self.rows.iter().filter(|row| row.for_users))
+    }
+
+    fn subtitle(&self) -> String {
+        format!("{}; the scale multiplies", self.machine.line())
     }
 
     /// Writes the report and its plots into a folder. Text that says how it was made stands above it.
@@ -77,17 +71,17 @@ impl Report {
         fs::create_dir_all(folder)?;
         let mut text = format!("{heading}\n{}.\n\n{}\n", self.summary(), self.bar());
         text.push_str("## Behind it\n\n");
-        for (number, race) in self.races.iter().enumerate() {
-            let file = format!("{:02}.svg", number + 1);
+        for race in &self.races {
+            let file = file_of(&race.title);
             let _ = writeln!(text, "### {}\n\n{}", race.title, details(race));
             let marks = marks(race);
             if marks.len() > 1 {
                 let _ = writeln!(text, "![{}]({file})\n", race.title);
-                fs::write(folder.join(file), bars(&race.title, &self.machine.line(), &marks))?;
+                fs::write(folder.join(file), bars(&race.title, &self.subtitle(), &marks))?;
             }
         }
-        for (number, series) in self.series.iter().enumerate() {
-            let file = format!("size-{}.svg", number + 1);
+        for series in &self.series {
+            let file = file_of(&series.title);
             let _ = writeln!(text, "### {}\n\n![{}]({file})\n", series.title, series.title);
             let mark = |(name, value): &(String, f64)| Mark {
                 name: name.clone(),
@@ -96,11 +90,26 @@ impl Report {
                 is_engine: true,
             };
             let marks: Vec<Mark> = series.points.iter().map(mark).collect();
-            fs::write(folder.join(file), bars(&series.title, &self.machine.line(), &marks))?;
+            fs::write(folder.join(file), bars(&series.title, &self.subtitle(), &marks))?;
         }
         fs::write(folder.join("README.md"), text.trim_end().to_owned() + "\n")?;
         Ok(())
     }
+}
+
+fn table<'a>(rows: impl Iterator<Item = &'a Row>) -> Table {
+    let mut table = Table::new(&["work", "measured", "beside it", "figure", "bar", "verdict"]);
+    for row in rows {
+        let Row { work, this, limit, figure, bar, verdict, .. } = row.clone();
+        table.push(vec![work, this, limit, figure, bar, verdict.to_string()]);
+    }
+    table
+}
+
+/// The file of a plot: its title in small letters and dashes.
+fn file_of(title: &str) -> String {
+    let letters = title.to_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), " ");
+    letters.split_whitespace().collect::<Vec<_>>().join("-") + ".svg"
 }
 
 fn known(value: f64, text: impl Fn(f64) -> String) -> String {
@@ -133,18 +142,31 @@ fn details(race: &Race) -> Table {
     table
 }
 
+/// A limit of the machine, by its name.
+fn is_bare(name: &str) -> bool {
+    name.starts_with("bare") || name.starts_with('`') || name.starts_with("one `")
+}
+
 /// Half of the times where there are any, else rates.
 fn marks(race: &Race) -> Vec<Mark> {
     let measured = || race.entries.iter().filter(|entry| entry.failed.is_none());
     let times = measured().all(|entry| !entry.median(P50).is_nan());
+    let of_engine = |entry: &&Entry| entry.name.starts_with("session-journal");
+    let is_named = measured().any(|entry| of_engine(&entry));
     let mark = |entry: &Entry| {
         let value = entry.median(if times { P50 } else { RATE });
         Mark {
             name: entry.name.clone(),
             value,
             text: if times { micros(value) } else { rate(value) },
-            is_engine: entry.name.starts_with("session-journal"),
+            is_engine: if is_named { of_engine(&entry) } else { !is_bare(&entry.name) },
         }
     };
-    measured().map(mark).collect()
+    let mut marks: Vec<Mark> = measured().map(mark).collect();
+    // The best first.
+    marks.sort_by(|a, b| a.value.total_cmp(&b.value));
+    if !times {
+        marks.reverse();
+    }
+    marks
 }

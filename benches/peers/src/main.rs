@@ -206,12 +206,48 @@ fn append(candidate: &str, durability: &str, count: usize) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// Whether some file below a folder holds these bytes.
+    fn is_in_files(folder: &Path, bytes: &[u8]) -> bool {
+        let entries = std::fs::read_dir(folder).expect("reads");
+        entries.map(|entry| entry.expect("an entry").path()).any(|path| {
+            if path.is_dir() {
+                return is_in_files(&path, bytes);
+            }
+            let content = std::fs::read(&path).expect("reads");
+            memchr::memmem::find(&content, bytes).is_some()
+        })
+    }
+
+    /// Whether what a candidate acknowledges is in its files while it is still open.
+    fn hands_over(candidate: &Candidate, durability: Durability) -> Option<bool> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = (candidate.open)(folder.path(), Asked::alone(durability)).expect("opens")?;
+        let mut writer = log.writer(0).expect("a writer");
+        let payloads = (0..5).map(|n| format!("{n} of {} {n}", "what is looked for".repeat(9)));
+        Some(payloads.into_iter().all(|payload| {
+            writer.append(&payload.clone().into()).expect("appends");
+            is_in_files(folder.path(), payload.as_bytes())
+        }))
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_in_the_files_but_for_the_one_that_says_so() {
+        for durability in [Durability::Written, Durability::Durable] {
+            for candidate in all() {
+                let Some(hands_over) = hands_over(&candidate, durability) else { continue };
+                let keeps = candidate.name == "redb" && durability == Durability::Written;
+                assert_eq!(hands_over, !keeps, "{candidate:?} {durability:?}");
+                assert!(!keeps || candidate.told.contains("not comparable"));
+            }
+        }
+    }
+
     #[test]
     fn rows_go_between_the_marks_and_nowhere_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let readme = folder.path().join("README.md");
         std::fs::write(&readme, format!("before\n{BEGIN}old\n{END}after\n")).expect("writes");
-        let only = ["space".to_owned()];
+        let only = ["written".to_owned()];
         let report = measure(&Scale::tiny(), 1, Vec::new(), &only, &mut |_| ()).expect("measures");
         put_into(&readme, &report).expect("is put in");
         let text = std::fs::read_to_string(&readme).expect("reads");

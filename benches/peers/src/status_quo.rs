@@ -9,6 +9,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,6 +26,7 @@ pub(crate) const CANDIDATE: Candidate = Candidate {
     open,
 };
 
+static STARTED: OnceLock<Option<u64>> = OnceLock::new();
 const POLL: Duration = Duration::from_millis(50);
 const WAIT: Duration = Duration::from_mins(1);
 const STALE: Duration = Duration::from_mins(30);
@@ -109,7 +111,8 @@ impl Lock {
             pid: std::process::id(),
             created_at: Timestamp::now(),
             max_hold_ms: MAX_HOLD_MS,
-            starttime: started(std::process::id()),
+            // Looked up once: the real one may do the same.
+            starttime: *STARTED.get_or_init(|| started(std::process::id())),
         };
         let text = serde_json::to_string_pretty(&payload)? + "\n";
         file.write_all(text.as_bytes())?;

@@ -7,23 +7,30 @@ use super::Run;
 use crate::Result;
 use crate::bar::{Bar, Row, Unit, micros, rate, speed};
 use crate::candidate::{Asked, Role};
-use crate::drive::{Turn, candidate, task_alone, tasks};
-use crate::engine::{JOURNAL, SESSION, name, store};
+use crate::drive::{Turn, candidate, task_alone, tasks, together};
+use crate::engine::{JOURNAL, SESSION, name, sessions_with, store};
 use crate::machine::folder;
-use crate::race::{BYTES, P50, RATE, Race, Turns};
+use crate::race::{BYTES, Figure, MEAN, P50, RATE, Race, Turns};
 use crate::raw::RAW;
 use crate::workload::{Mix, RECORD_BYTES, payload};
 
 const ASYNC: &str = "session-journal, `Session`, from a task";
 const ONE: &str = "bare `write(2)`, one thread, one at a time";
+const ENOUGH_HANDLES: &str = "session-journal, `Session`, handles for all";
 const PIPELINED: &str = "session-journal, `Session`, 8 tasks, 64 in flight each";
 /// How many appends of a task wait for their answer at a time.
 const IN_FLIGHT: usize = 64;
+
+/// With more sessions than this the other stores are left out: opening them takes longer than the rest.
+const SESSIONS_OF_ALL: usize = 32;
 
 /// A turn for every candidate; those that have no such mode will say so.
 pub(super) fn turns_of<'a>(run: &Run<'_>, asked: Asked, turn: Turn<'a>) -> Turns<'a> {
     let mut turns = Turns::default();
     for one in run.candidates.clone() {
+        if one.role == Role::Other && asked.sessions > SESSIONS_OF_ALL {
+            continue;
+        }
         turns.add(one.name, one.told, move || candidate(&one, asked, turn));
     }
     turns
@@ -41,8 +48,13 @@ pub(super) fn written(run: &mut Run<'_>) -> Result<()> {
     });
     let title = "Append 1 KiB, written, one at a time";
     let race = turns.run(title, run.scale.rounds, &mut run.random);
-    beside_write(run, &race, "append 1 KiB, `Written`, `Journal`, one at a time", 1.35, true);
-    run.row("append 1 KiB, `Written`, `Session`", told_beside_write(&race, SESSION));
+    beside_bare(run, &race, "append 1 KiB, `Written`, `Journal`, one at a time", 1.35, true);
+    for (work, name, of) in [
+        ("… the mean, its syncs in the background included", JOURNAL, MEAN),
+        ("… through `Session`, its blocking twin", SESSION, P50),
+    ] {
+        run.row(work, told_beside_write(&race, work, name, of));
+    }
     let work = "append 1 KiB, `Written`, async handle, one at a time, from a tokio runtime";
     let row = race.difference(ASYNC, JOURNAL, P50).and_then(|added| {
         let (this, limit) = (race.entry(ASYNC)?.median(P50), race.entry(JOURNAL)?.median(P50));
@@ -50,19 +62,28 @@ pub(super) fn written(run: &mut Run<'_>) -> Result<()> {
         Ok(Row::judged(work, &micros(this), &micros(limit), added, Unit::Micros, bar).for_users())
     });
     run.row(work, row);
-    for lock in run.names(Role::LockFile, &race) {
-        at_least(run, &race, &format!("append 1 KiB, `Written`, against {lock}"), lock, 8.0);
+    for (role, least) in [(Role::LockFile, 8.0), (Role::Sqlite, 8.0), (Role::LogCrate, 1.0)] {
+        // A log that syncs at every append has no such mode, and is not among them.
+        for peer in run.names(role, &race) {
+            let work = format!("append 1 KiB, `Written`, against {peer}");
+            let row = judged_rate(&race, &work, JOURNAL, peer, least);
+            let row = row.map(|row| if role == Role::LogCrate { row } else { row.for_users() });
+            run.row(&work, row);
+            run.row("… p50", told_p50(&race, JOURNAL, peer));
+        }
     }
-    for sqlite in run.names(Role::Sqlite, &race) {
-        at_least(run, &race, &format!("append 1 KiB, `Written`, against {sqlite}"), sqlite, 8.0);
-    }
-    no_slower_than_any(run, &race);
     run.keep(race);
     Ok(())
 }
 
-/// A row: the owner beside `write(2)`.
-fn beside_write(run: &mut Run<'_>, race: &Race, work: &str, at_most: f64, for_users: bool) {
+/// A row: the owner beside the bare calls.
+pub(super) fn beside_bare(
+    run: &mut Run<'_>,
+    race: &Race,
+    work: &str,
+    at_most: f64,
+    for_users: bool,
+) {
     let row = race.ratio(JOURNAL, RAW, P50).and_then(|ratio| {
         let (this, limit) = (race.entry(JOURNAL)?.median(P50), race.entry(RAW)?.median(P50));
         let bar = Bar::AtMost(at_most);
@@ -72,34 +93,32 @@ fn beside_write(run: &mut Run<'_>, race: &Race, work: &str, at_most: f64, for_us
     run.row(work, row);
 }
 
-fn told_beside_write(race: &Race, name: &str) -> Result<Row> {
-    let (this, limit) = (race.entry(name)?.median(P50), race.entry(RAW)?.median(P50));
-    let ratio = Unit::Ratio.text(race.ratio(name, RAW, P50)?);
-    let work = "… through `Session`, its blocking twin";
+fn told_beside_write(race: &Race, work: &str, name: &str, of: Figure) -> Result<Row> {
+    let (this, limit) = (race.entry(name)?.median(of), race.entry(RAW)?.median(of));
+    let ratio = Unit::Ratio.text(race.ratio(name, RAW, of)?);
     Ok(Row::told(work, &micros(this), &micros(limit), &ratio))
 }
 
-/// A row: how many times as long a peer takes.
-fn at_least(run: &mut Run<'_>, race: &Race, work: &str, peer: &str, least: f64) {
-    let row = race.ratio(peer, JOURNAL, P50).and_then(|ratio| {
-        let (this, limit) = (race.entry(JOURNAL)?.median(P50), race.entry(peer)?.median(P50));
-        let bar = Bar::AtLeast(least);
-        Ok(Row::judged(work, &micros(this), &micros(limit), ratio, Unit::Ratio, bar).for_users())
-    });
-    run.row(work, row);
+/// A row: how many times the rate of a peer. What a peer does now and then, such as a checkpoint, is in
+/// its rate and in no median of its times.
+pub(super) fn judged_rate(
+    race: &Race,
+    work: &str,
+    this: &str,
+    to: &str,
+    at_least: f64,
+) -> Result<Row> {
+    let ratio = race.ratio(this, to, RATE)?;
+    let (this, limit) = (race.entry(this)?.median(RATE), race.entry(to)?.median(RATE));
+    let bar = Bar::AtLeast(at_least);
+    Ok(Row::judged(work, &rate(this), &rate(limit), ratio, Unit::Ratio, bar))
 }
 
-fn no_slower_than_any(run: &mut Run<'_>, race: &Race) {
-    // One that syncs at every append has no such mode.
-    for peer in run.names(Role::LogCrate, race) {
-        let work = format!("append 1 KiB, `Written`, against {peer}");
-        let row = race.ratio(JOURNAL, peer, P50).and_then(|ratio| {
-            let (this, limit) = (race.entry(JOURNAL)?.median(P50), race.entry(peer)?.median(P50));
-            let bar = Bar::AtMost(1.0);
-            Ok(Row::judged(&work, &micros(this), &micros(limit), ratio, Unit::Ratio, bar))
-        });
-        run.row(&work, row);
-    }
+/// Beside such a row: half of the times, and how many times as long the peer takes.
+pub(super) fn told_p50(race: &Race, this: &str, to: &str) -> Result<Row> {
+    let ratio = Unit::Ratio.text(race.ratio(to, this, P50)?);
+    let (this, limit) = (race.entry(this)?.median(P50), race.entry(to)?.median(P50));
+    Ok(Row::told("… p50", &micros(this), &micros(limit), &ratio))
 }
 
 pub(super) fn pipelined(run: &mut Run<'_>) -> Result<()> {
@@ -121,12 +140,7 @@ pub(super) fn pipelined(run: &mut Run<'_>) -> Result<()> {
         let race = turns.run(&title, run.scale.rounds, &mut run.random);
         if producers == 8 {
             let work = "append 1 KiB, `Written`, 8 producers pipelining on one session";
-            let row = race.ratio(PIPELINED, ONE, RATE).and_then(|ratio| {
-                let this = rate(race.entry(PIPELINED)?.median(RATE));
-                let limit = rate(race.entry(ONE)?.median(RATE));
-                let bar = Bar::AtLeast(1.5);
-                Ok(Row::judged(work, &this, &limit, ratio, Unit::Ratio, bar).for_users())
-            });
+            let row = judged_rate(&race, work, PIPELINED, ONE, 1.5).map(Row::for_users);
             run.row(work, row);
         }
         let work = format!("… {producers} threads on one session, one append at a time each");
@@ -155,7 +169,7 @@ pub(super) fn large(run: &mut Run<'_>) -> Result<()> {
             run.scale.rounds,
             &mut run.random,
         );
-        beside_write(run, &race, &format!("append {text}, `Written`"), 1.15, false);
+        beside_bare(run, &race, &format!("append {text}, `Written`"), 1.15, false);
         run.keep(race);
     }
     Ok(())
@@ -169,10 +183,20 @@ pub(super) fn sessions(run: &mut Run<'_>) -> Result<()> {
         let turn = Turn { payloads: &payloads, appends, time: run.scale.turn };
         let asked = Asked { durability: Written, sessions, producers: 8 };
         let title = format!("Append 1 KiB, written, {sessions} sessions at once, 8 threads");
-        let race = turns_of(run, asked, turn).run(&title, run.scale.rounds, &mut run.random);
-        let work = format!("append 1 KiB, `Written`, {sessions} sessions at once, 8 threads");
-        let row = told_rate(&race, &work, SESSION, RAW);
-        run.row(&work, row);
+        let rounds = if sessions > 64 { run.scale.rounds.min(3) } else { run.scale.rounds };
+        let mut turns = turns_of(run, asked, turn);
+        turns.add(ENOUGH_HANDLES, "as above, with file handles for all of them", || {
+            let folder = folder()?;
+            let log = sessions_with(folder.path(), asked, 2 * sessions)?;
+            together(&*log, asked, turn).map(Some)
+        });
+        let race = turns.run(&title, rounds, &mut run.random);
+        for (name, handles) in [(SESSION, "256 file handles"), (ENOUGH_HANDLES, "handles for all")]
+        {
+            let work = format!("append 1 KiB, `Written`, {sessions} sessions at once, {handles}");
+            let row = told_rate(&race, &work, name, RAW);
+            run.row(&work, row);
+        }
         run.keep(race);
     }
     Ok(())

@@ -3,14 +3,14 @@
 use session_journal::Durability::Durable;
 
 use super::Run;
-use super::appending::{open_sessions, turns_of};
+use super::appending::{beside_bare, judged_rate, open_sessions, told_p50, turns_of};
 use crate::Result;
-use crate::bar::{Bar, Row, Unit, micros, rate};
+use crate::bar::Row;
 use crate::candidate::{Asked, Role};
 use crate::drive::{Turn, candidate, tasks};
 use crate::engine::{JOURNAL, SESSION};
 use crate::machine::folder;
-use crate::race::{P50, RATE, Race};
+use crate::race::{RATE, Race};
 use crate::raw::RAW;
 use crate::workload::{RECORD_BYTES, payload};
 
@@ -25,29 +25,14 @@ pub(super) fn alone(run: &mut Run<'_>) -> Result<()> {
     let race =
         turns_of(run, Asked::alone(Durable), turn).run(title, run.scale.rounds, &mut run.random);
     let work = "append 1 KiB, `Durable`, one at a time";
-    let row = judged_p50(&race, work, RAW, 1.1).map(Row::for_users);
-    run.row(work, row);
+    beside_bare(run, &race, work, 1.1, true);
     for sqlite in run.names(Role::Sqlite, &race) {
         let work = format!("append 1 KiB, `Durable`, against {sqlite}, one at a time");
-        let row = judged_p50(&race, &work, sqlite, 1.0);
-        run.row(&work, row);
+        run.row(&work, judged_rate(&race, &work, JOURNAL, sqlite, 1.0));
+        run.row("… p50", told_p50(&race, JOURNAL, sqlite));
     }
     run.keep(race);
     Ok(())
-}
-
-fn judged_p50(race: &Race, work: &str, to: &str, at_most: f64) -> Result<Row> {
-    let ratio = race.ratio(JOURNAL, to, P50)?;
-    let (this, limit) = (race.entry(JOURNAL)?.median(P50), race.entry(to)?.median(P50));
-    let bar = Bar::AtMost(at_most);
-    Ok(Row::judged(work, &micros(this), &micros(limit), ratio, Unit::Ratio, bar))
-}
-
-fn judged_rate(race: &Race, work: &str, this: &str, to: &str, at_least: f64) -> Result<Row> {
-    let ratio = race.ratio(this, to, RATE)?;
-    let (this, limit) = (race.entry(this)?.median(RATE), race.entry(to)?.median(RATE));
-    let bar = Bar::AtLeast(at_least);
-    Ok(Row::judged(work, &rate(this), &rate(limit), ratio, Unit::Ratio, bar))
 }
 
 pub(super) fn group(run: &mut Run<'_>) -> Result<()> {

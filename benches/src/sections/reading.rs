@@ -1,19 +1,23 @@
 //! Opening, the last records, one record, a path: at every size, from page cache.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use session_journal::{Journal, Options, Reader, Sequence};
+use session_journal::{Durability, Journal, NewRecord, Options, Reader, Sequence};
 
 use super::Run;
 use crate::bar::{Bar, Row, Unit, micros};
 use crate::data::{PATH, key};
+use crate::engine::options;
 use crate::race::{P50, Race, Sample, Turns};
 use crate::report::Series;
-use crate::times::seconds;
-use crate::workload::RECORD_BYTES;
+use crate::times::{Times, seconds};
+use crate::workload::{RECORD_BYTES, payload};
 use crate::{Result, raw};
 
 const LAST: u64 = 100;
+const KEYED_APPENDS: usize = 2000;
 
 /// A size in the words of a table.
 pub(super) fn size(bytes: u64) -> String {
@@ -127,6 +131,43 @@ fn for_writing(run: &mut Run<'_>, files: &[(String, PathBuf)]) -> Result<()> {
     let row = race
         .entry("open for writing, and release")
         .map(|entry| Row::told(&work, &micros(entry.median(P50)), "", ""));
+    run.row(&work, row);
+    run.keep(race);
+    new_keys(run, size, &copy)
+}
+
+/// A new key is looked for in all of the history before it is stored.
+fn new_keys(run: &mut Run<'_>, size: &str, path: &Path) -> Result<()> {
+    let journal = RefCell::new(Journal::open(path, &options(Durability::Written))?);
+    let plain = NewRecord::new(payload(RECORD_BYTES));
+    let mut keys = 0_u64..;
+    let appends = |record: &mut dyn FnMut() -> NewRecord| {
+        let (mut times, mut journal) = (Times::default(), journal.borrow_mut());
+        let begin = Instant::now();
+        let mut before = begin;
+        for _ in 0..KEYED_APPENDS {
+            journal.append(&record())?;
+            let now = Instant::now();
+            times.push(now - before);
+            before = now;
+        }
+        let bytes = (KEYED_APPENDS * RECORD_BYTES) as u64;
+        Ok::<_, crate::Error>(Sample::of(&times, begin.elapsed().as_secs_f64(), bytes))
+    };
+    let (keyed, unkeyed) = ("with a new key", "without a key");
+    let mut turns = Turns::default();
+    turns.add(unkeyed, "", || appends(&mut || plain.clone()).map(Some));
+    turns.add(keyed, "", || {
+        let mut record = || plain.clone().key(format!("new-{}", keys.next().unwrap_or_default()));
+        appends(&mut record).map(Some)
+    });
+    let title = format!("Append 1 KiB to {size}, written, with and without a key");
+    let race = turns.run(&title, run.scale.rounds, &mut run.random);
+    let work = format!("append 1 KiB with a new key to {size}, beside one without a key");
+    let row = race.ratio(keyed, unkeyed, P50).and_then(|ratio| {
+        let (this, limit) = (race.entry(keyed)?.median(P50), race.entry(unkeyed)?.median(P50));
+        Ok(Row::told(&work, &micros(this), &micros(limit), &Unit::Ratio.text(ratio)))
+    });
     run.row(&work, row);
     run.keep(race);
     Ok(())
