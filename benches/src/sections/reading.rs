@@ -116,8 +116,10 @@ fn cold(run: &mut Run<'_>, files: &[(String, PathBuf)]) {
 
 /// What an owner pays: a claim that is synced, and a release.
 fn for_writing(run: &mut Run<'_>, files: &[(String, PathBuf)]) -> Result<()> {
-    let Some((size, path)) = files.last() else { return Ok(()) };
-    // A copy, so that what is read stays as it is.
+    // A copy, so that what is read stays as it is; of one that is copied in no time.
+    let small =
+        |file: &&(String, PathBuf)| file.1.metadata().is_ok_and(|file| file.len() < 1 << 30);
+    let Some((size, path)) = files.iter().rev().find(small) else { return Ok(()) };
     let folder = crate::machine::folder()?;
     let copy = folder.path().join("copy.journal");
     std::fs::copy(path, &copy)?;
