@@ -22,13 +22,13 @@ pub fn candidates() -> Vec<Candidate> {
     let journal = Candidate {
         role,
         name: JOURNAL,
-        told: "the synchronous owner: one thread for each session",
+        told: "the synchronous owner; what is written is synced in the background, within 1 s or 4 MiB",
         open: open_journals,
     };
     let session = Candidate {
         role,
         name: SESSION,
-        told: "the handle, its blocking twin",
+        told: "the handle, its blocking twin; synced in the background as well",
         open: open_sessions,
     };
     vec![journal, session]

@@ -176,7 +176,9 @@ fn put_into(readme: &Path, report: &Report) -> Result<()> {
     let (_, after) = rest.split_once(END).ok_or_else(missing)?;
     let today = jiff::Timestamp::now().strftime("%-d %B %Y");
     let table = report.for_users();
-    let text = format!("{before}{BEGIN}{}, {today}.\n\n{table}{END}{after}", report.machine.line());
+    let (machine, load) = (report.machine.line(), &report.machine.load);
+    let text =
+        format!("{before}{BEGIN}{machine}; {today}, load {load} before.\n\n{table}{END}{after}");
     Ok(std::fs::write(readme, text)?)
 }
 

@@ -59,7 +59,7 @@ pub(super) fn written(run: &mut Run<'_>) -> Result<()> {
     let row = race.difference(ASYNC, JOURNAL, P50).and_then(|added| {
         let (this, limit) = (race.entry(ASYNC)?.median(P50), race.entry(JOURNAL)?.median(P50));
         let bar = Bar::AtMost(8.0);
-        Ok(Row::judged(work, &micros(this), &micros(limit), added, Unit::Micros, bar).for_users())
+        Ok(Row::judged(work, &micros(this), &micros(limit), added, Unit::Micros, bar))
     });
     run.row(work, row);
     for (role, least) in [(Role::LockFile, 8.0), (Role::Sqlite, 8.0), (Role::LogCrate, 1.0)] {

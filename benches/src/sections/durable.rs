@@ -15,6 +15,8 @@ use crate::raw::RAW;
 use crate::workload::{RECORD_BYTES, payload};
 
 const PRODUCERS: usize = 64;
+/// At most: connections that wait for each other take seconds.
+const ROUNDS: usize = 5;
 const ONE: &str = "bare `write` + `fdatasync`, one at a time";
 const TASKS: &str = "session-journal, `Session`, from tasks";
 
@@ -48,7 +50,7 @@ pub(super) fn group(run: &mut Run<'_>) -> Result<()> {
         let sessions = open_sessions(folder.path(), Durable, 1)?;
         tasks(&runtime, &sessions, PRODUCERS, 1, turn).map(Some)
     });
-    let race = turns.run(title, run.scale.rounds, &mut run.random);
+    let race = turns.run(title, run.scale.rounds.min(ROUNDS), &mut run.random);
     let work = "append 1 KiB, `Durable`, 64 threads on one session";
     let row = judged_rate(&race, work, SESSION, ONE, 20.0).map(Row::for_users);
     run.row(work, row);
@@ -57,7 +59,7 @@ pub(super) fn group(run: &mut Run<'_>) -> Result<()> {
     run.row(work, row);
     for sqlite in run.names(Role::Sqlite, &race) {
         let work = format!("append 1 KiB, `Durable`, 64 threads, against {sqlite}");
-        let row = judged_rate(&race, &work, SESSION, sqlite, 20.0).map(Row::for_users);
+        let row = judged_rate(&race, &work, SESSION, sqlite, 20.0);
         run.row(&work, row);
     }
     let row = best_log_crate(run, &race);
@@ -88,9 +90,9 @@ pub(super) fn parallel(run: &mut Run<'_>) -> Result<()> {
         let sessions = open_sessions(folder.path(), Durable, PRODUCERS)?;
         tasks(&runtime, &sessions, PRODUCERS, 1, turn).map(Some)
     });
-    let race = turns.run(title, run.scale.rounds, &mut run.random);
+    let race = turns.run(title, run.scale.rounds.min(ROUNDS), &mut run.random);
     let work = "append 1 KiB, `Durable`, 64 sessions at once, a thread each";
-    let row = judged_rate(&race, work, SESSION, RAW, 0.8).map(Row::for_users);
+    let row = judged_rate(&race, work, SESSION, RAW, 0.8);
     run.row(work, row);
     let work = "… a task each";
     let row = judged_rate(&race, work, TASKS, RAW, 0.8);

@@ -35,7 +35,7 @@ fn on_disk(run: &mut Run<'_>) {
     let work = "disk bytes per 1 KiB record, checkpoints included";
     let row = bytes_on_disk(count, plain).map(|bytes| {
         let (this, ratio) = (format!("{bytes:.0} bytes"), bytes / RECORD_BYTES as f64);
-        Row::judged(work, &this, "1024 bytes", ratio, Unit::Ratio, Bar::AtMost(1.10)).for_users()
+        Row::judged(work, &this, "1024 bytes", ratio, Unit::Ratio, Bar::AtMost(1.10))
     });
     run.row(work, row);
     let keyed = |n| NewRecord::new(payload(RECORD_BYTES)).kind("message").key(key(n as u64));
