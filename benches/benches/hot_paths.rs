@@ -42,7 +42,7 @@ fn codec(criterion: &mut Criterion) {
 }
 
 fn append(criterion: &mut Criterion) {
-    let folder = folder();
+    let folder = folder().expect("a folder");
     let name = SessionName::new(None, "hot").expect("a name");
     let journal = Options { durability: Durability::Written, ..Options::default() };
     let record = NewRecord::new(vec![b'x'; 1024]);
