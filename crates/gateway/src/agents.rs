@@ -102,7 +102,7 @@ pub struct Spawn {
 }
 
 /// Begins a child and runs its first turn. The answer is announced in the parent, once, and so is that
-/// the model failed; where the parent cannot be had at the moment it waits in the child.
+/// there is none; where the parent cannot be had at the moment it waits in the child.
 ///
 /// # Errors
 /// As creating, appending and running a turn; `invalid` where the child is there already and is
@@ -142,41 +142,13 @@ pub async fn spawn(
     let mut task = Message::text_of(Role::User, spawn.task);
     task.from = Some(spawn.parent.to_string());
     let announce = Address { sink: ANNOUNCEMENT.to_owned(), to: spawn.parent.to_string() };
-    let failed =
-        Failed { child: spawn.child.clone(), key: spawn.key.clone(), to: announce.clone() };
-    let ignore_gaps = spawn.ignore_gaps;
-    let request =
-        TurnRequest { deliver: vec![announce], ignore_gaps, ..TurnRequest::new(spawn.key, task) };
-    let watched = turns.start(&spawn.child, request, provider, Ask::default())?;
-    tokio::spawn(failed.announce(turns.clone(), watched.clone()));
-    Ok(watched)
-}
-
-/// What a parent hears of a child whose model failed.
-struct Failed {
-    child: SessionName,
-    key: String,
-    to: Address,
-}
-
-impl Failed {
-    /// Of any other end somebody else tells: an answer announces itself, and who cancelled it or
-    /// took the session from this gateway knows.
-    async fn announce(self, turns: Turns, watched: Watched) {
-        let Err(problem) = watched.outcome().await else { return };
-        if problem.code() != Refusal::Provider.code() {
-            return;
-        }
-        let Self { child, key, to } = self;
-        let text =
-            format!("{child} gave no answer: its model failed. Begin it again with its key.");
-        let what = What::Message(Message::text_of(Role::User, text));
-        let intent = Intent { address: to, what };
-        let (outbox, key) = (&turns.tools().outbox, format!("{key}/failed"));
-        if let Err(problem) = outbox.send(&child, &key, &intent, Ask::default()).await {
-            tracing::warn!(session = %child, %problem, "its parent does not hear that it failed");
-        }
-    }
+    let request = TurnRequest {
+        failure_to: Some(announce.clone()),
+        deliver: vec![announce],
+        ignore_gaps: spawn.ignore_gaps,
+        ..TurnRequest::new(spawn.key, task)
+    };
+    turns.start(&spawn.child, request, provider, Ask::default())
 }
 
 /// Creates the child, and says in it whose it is.

@@ -278,16 +278,24 @@ impl Hub {
         }
     }
 
-    /// Appends a record that may as well be missing. Where it cannot be stored the session is left as it
-    /// is, so that whoever appends next learns why.
-    pub(crate) async fn append_aside(&self, name: &SessionName, record: NewRecord) -> Result<()> {
+    /// Appends a record that may as well be missing, and opens nothing for it: false where the session is
+    /// not held at the moment. Where it cannot be stored the session is left as it is, so that whoever
+    /// appends next learns why.
+    pub(crate) async fn append_if_held(
+        &self,
+        name: &SessionName,
+        record: NewRecord,
+        options: AppendOptions,
+    ) -> Result<bool> {
         let (bytes, started) = (record.payload.len(), Instant::now());
-        let session = self.session(name, Ask::default()).await?;
-        match session.append_all(vec![record], AppendOptions::default()).await {
+        let Some(session) = self.held(name) else { return Ok(false) };
+        match session.append_all(vec![record], options).await {
             Ok(appended) => {
                 self.count_append(&appended, 1, bytes, started.elapsed());
-                Ok(())
+                Ok(true)
             }
+            // Released meanwhile.
+            Err(rejected) if rejected.error.kind() == ErrorKind::Closed => Ok(false),
             Err(rejected) => Err(Problem::from(rejected.error).about(name)),
         }
     }

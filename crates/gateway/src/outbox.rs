@@ -240,23 +240,14 @@ impl Outbox {
     /// not take it is no error: it stays pending.
     pub async fn deliver(&self, session: &SessionName, key: &str) -> Result<Delivery> {
         let place = (session.clone(), key.to_owned());
-        let one_at_a_time = Arc::clone(locked(&self.at_it).entry(place.clone()).or_default());
-        let turn = one_at_a_time.lock().await;
+        // First of all: whoever drops this in the middle leaves it to be tried again.
+        locked(&self.waiting).insert(place.clone());
+        let alone = Alone::at(self, &place);
+        let turn = alone.lock.lock().await;
         let delivery = self.deliver_alone(session, key).await;
         drop(turn);
-        let mut at_it = locked(&self.at_it);
-        // This one and the map's: nobody waits.
-        if Arc::strong_count(&one_at_a_time) == 2 {
-            at_it.remove(&place);
-        }
-        drop(at_it);
-        match &delivery {
-            Ok(Delivery { state: State::Pending { .. }, .. }) => {
-                locked(&self.waiting).insert(place);
-            }
-            _ => {
-                locked(&self.waiting).remove(&place);
-            }
+        if is_settled(&delivery) {
+            locked(&self.waiting).remove(&place);
         }
         delivery
     }
@@ -363,7 +354,9 @@ impl Outbox {
     /// Tries again what a sink did not take before; gives how many are left. What another gateway has
     /// taken over since is that one's.
     pub async fn retry(&self) -> usize {
-        let waiting: Vec<Place> = locked(&self.waiting).iter().cloned().collect();
+        let mut waiting: Vec<Place> = locked(&self.waiting).iter().cloned().collect();
+        // Those that are tried at this moment have no need of it.
+        waiting.retain(|place| !locked(&self.at_it).contains_key(place));
         let again = |(session, key): Place| async move {
             if let Err(problem) = self.deliver(&session, &key).await {
                 tracing::info!(%session, key, %problem, "not delivered");
@@ -416,6 +409,41 @@ impl Outbox {
         let sum = |(a, b), (c, d)| async move { (a + c, b + d) };
         let (delivered, left) = recovered.fold((0, 0), sum).await;
         Ok((delivered, left))
+    }
+}
+
+/// One that delivers something, alone.
+struct Alone<'a> {
+    outbox: &'a Outbox,
+    place: &'a Place,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<'a> Alone<'a> {
+    fn at(outbox: &'a Outbox, place: &'a Place) -> Self {
+        let lock = Arc::clone(locked(&outbox.at_it).entry(place.clone()).or_default());
+        Self { outbox, place, lock }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        let mut at_it = locked(&self.outbox.at_it);
+        // This one and the map's: nobody waits.
+        if Arc::strong_count(&self.lock) == 2 {
+            at_it.remove(self.place);
+        }
+    }
+}
+
+/// Whether trying again is for nobody, or for somebody else.
+fn is_settled(delivery: &Result<Delivery>) -> bool {
+    match delivery {
+        Ok(delivery) => !matches!(delivery.state, State::Pending { .. }),
+        // What has room again, or was only in a hurry, is tried again.
+        Err(problem) => {
+            !matches!(problem.code(), "no-space" | "io" | "closed" | "unknown" | "busy" | "poisoned")
+        }
     }
 }
 

@@ -317,6 +317,9 @@ async fn run(
     let metrics = end.turns.inner.tools.hub.metrics().clone();
     let (started, under_way) = (Instant::now(), Open::new(&metrics.turns_running));
     let outcome = turn.run().await;
+    if let Err(problem) = &outcome {
+        turn.tell_of_failure(problem).await;
+    }
     drop(under_way);
     count(&metrics, &outcome, started.elapsed());
     // Off the list first: whoever hears of the end may ask for the same key at once.

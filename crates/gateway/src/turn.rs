@@ -401,6 +401,9 @@ impl Turn<'_> {
     /// One batch with the answer: it is never there without them.
     async fn intents(&self, deliver: &[Address]) -> Result<Vec<NewRecord>> {
         let mut records = Vec::new();
+        if deliver.is_empty() {
+            return Ok(records);
+        }
         for (number, address) in deliver.iter().enumerate() {
             let what = What::Of(answer_key(&self.request.key));
             let intent = Intent { address: address.clone(), what };
@@ -418,6 +421,19 @@ impl Turn<'_> {
             _ => Vec::new(),
         };
         stored.map(|answer| Answer { came, ..answer }).map_err(|problem| with_text(problem, said))
+    }
+
+    /// Where somebody waits for the answer who did not ask for it here, it learns that there is none; once,
+    /// however often the turn fails. Whoever cancelled the turn or took the session knows of it.
+    pub(crate) async fn tell_of_failure(&self, problem: &Problem) {
+        let known = ["cancelled", "shutting-down", "fenced", "held-by"].contains(&problem.code());
+        let Some(address) = self.request.failure_to.clone().filter(|_| !known) else { return };
+        let (session, key) = (self.session, format!("{}/failed", self.request.key));
+        let text = format!("{session} gave no answer. Begin it again with its key.");
+        let intent = Intent { address, what: What::Message(Message::text_of(Role::User, text)) };
+        if let Err(problem) = self.tools.outbox.send(session, &key, &intent, Ask::default()).await {
+            tracing::warn!(%session, key, %problem, "nobody hears that there is no answer");
+        }
     }
 
     // ---- delivering it ---------------------------------------------------------------------

@@ -5,7 +5,7 @@ mod stage;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use session_journal::{Follower, SessionName};
+use session_journal::SessionName;
 use session_journal_gateway::agents::{
     CompactRequest, Send, Spawn, compact, heartbeat, send, spawn,
 };
@@ -184,20 +184,30 @@ async fn a_child_whose_model_fails_says_so_in_its_parent() {
         let one = child(parent, "main/child", "c1");
         spawn(&turns, one, Arc::clone(&model) as _, Ask::default()).await.expect("begun")
     };
-    let reader = bench.reader(parent);
-    let mark = reader.mark();
-    let mut heard = Follower::new(reader, mark).expect("follows");
-    let failed = "user: main/child gave no answer: its model failed. Begin it again with its key.";
+    let failed = "user: main/child gave no answer. Begin it again with its key.";
     for _ in 0..2 {
         let begun = begin().await;
         questions.next().await.fails(ProviderError::Cut("it fell over".to_owned()));
         assert_eq!(code(begun.outcome().await), "provider");
     }
-    while heard.next().await.expect("follows").kind.as_deref() != Some("announce") {}
+    assert_eq!(texts(&bench, parent), [failed], "once");
     let begun = begin().await;
     questions.next().await.answers("seven");
     begun.outcome().await.expect("answered");
     assert_eq!(texts(&bench, parent), [failed, "user: seven"]);
+}
+
+/// Whatever the reason: here the task alone is more than a context may be.
+#[tokio::test]
+async fn a_child_whose_task_is_too_large_says_so_in_its_parent() {
+    let (bench, gateway, sessions) = scene(&["main/parent"]).await;
+    let turns = gateway.turns(&[echo()]);
+    let task = "long ".repeat(300_000);
+    let one = Spawn { task, ..child(&sessions[0], "main/child", "c1") };
+    let begun = spawn(&turns, one, echo(), Ask::default()).await.expect("begun");
+    assert_eq!(code(begun.outcome().await), "too-large");
+    let failed = "user: main/child gave no answer. Begin it again with its key.";
+    assert_eq!(texts(&bench, &sessions[0]), [failed]);
 }
 
 /// A6: children in fast succession.
@@ -361,13 +371,24 @@ async fn a_turn_that_runs_is_joined_and_outlives_who_asked_for_it() {
     let mut late = turns.watch(session, "m1").expect("it runs");
     let draft = late.draft().clone();
     assert_eq!((draft.text.as_str(), draft.begun), ("he", 1));
+    // A session that an operator released stays released while a model thinks, whoever listens.
+    gateway.tools.hub.release(session).await.expect("released");
+    asked.says("l");
+    // Drafts are told every tenth of a second.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(gateway.tools.hub.held(session).is_none());
+    assert_eq!(joined.draft().text, "he", "nobody hears what no record holds");
+    gateway.tools.hub.session(session, Ask::default()).await.expect("held again");
+    while joined.draft().text != "hel" {
+        joined.changed().await.expect("it runs");
+    }
     drop(hearing);
-    asked.says("llo");
+    asked.says("lo");
     asked.ends();
     let answers = join_all([joined.outcome(), late.outcome()]).await;
     assert!(answers.iter().all(|one| one.as_ref().is_ok_and(|one| one.text == "hello")));
     assert!(turns.watch(session, "m1").is_none() && questions.is_empty());
-    let held = ["message m1", "turn.draft -", "message m1/answer"];
+    let held = ["message m1", "turn.draft -", "turn.draft -", "message m1/answer"];
     assert_eq!(bench.outline(session), held, "what was heard, and nothing that nobody heard");
 }
 

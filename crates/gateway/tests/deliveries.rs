@@ -299,6 +299,40 @@ async fn who_reads_much_to_find_what_is_open_writes_down_how_far_all_is_done() {
     assert_eq!(gateway.chat.kept().len(), 2);
 }
 
+/// Who asked for a delivery goes away in the middle of it: it is tried again, and nothing is kept for
+/// that request.
+#[tokio::test]
+async fn a_delivery_whose_request_is_dropped_is_tried_again() {
+    /// Takes a delivery when it is told to.
+    #[derive(Debug, Default)]
+    struct Slow {
+        given: AtomicUsize,
+        may: AtomicBool,
+        arrived: tokio::sync::Notify,
+    }
+    impl Sink for Slow {
+        fn deliver(&self, _: Outgoing) -> BoxFuture<'_, Result<(), SinkError>> {
+            self.given.fetch_add(1, Ordering::SeqCst);
+            self.arrived.notify_one();
+            let may = self.may.load(Ordering::SeqCst);
+            Box::pin(async move { if may { Ok(()) } else { std::future::pending().await } })
+        }
+    }
+    let (bench, session) = (Bench::new(), name("main/chat"));
+    let slow = Arc::new(Slow::default());
+    let gateway = bench.gateway_with(vec![("slow".to_owned(), Arc::clone(&slow) as _)]);
+    gateway.create(&session).await;
+    let intent = saying(to("slow", ""), "text");
+    tokio::select! {
+        _ = send(&gateway, &session, "d1", &intent) => panic!("it takes nothing yet"),
+        () = slow.arrived.notified() => {}
+    }
+    slow.may.store(true, Ordering::SeqCst);
+    assert_eq!(gateway.tools.outbox.retry().await, 0);
+    assert_eq!(slow.given.load(Ordering::SeqCst), 2);
+    assert_eq!(gateway.tools.outbox.recover(&session).await.expect("read"), [], "it is done");
+}
+
 /// A delivery whose text is lost is closed, and does not hold up those behind it.
 #[tokio::test]
 async fn what_is_damaged_is_not_delivered_and_holds_up_nothing() {

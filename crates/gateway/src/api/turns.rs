@@ -183,7 +183,10 @@ async fn start(
     let key = request.key.clone();
     let watched = state.turns.start(&name, request, provider, ask)?;
     match stream {
-        Some(stream) => Ok(stream.of(watched)),
+        Some(stream) => {
+            let hearing = watched.hear();
+            Ok(stream.of(watched, Some(hearing)))
+        }
         None if how.wait => Ok(answer_json(&name, &watched.outcome().await?).into_response()),
         None => Ok(draft_json(&name, &key, watched).into_response()),
     }
@@ -206,6 +209,7 @@ async fn list(State(state): State<AppState>, Name(name): Name) -> Json<Value> {
 
 async fn look(
     State(state): State<AppState>,
+    Extension(visitor): Extension<Visitor>,
     Name(name): Name,
     Key(key): Key,
     headers: HeaderMap,
@@ -213,7 +217,11 @@ async fn look(
     let stream = Streaming::wanted(&state, &headers)?;
     let running = state.turns.watch(&name, &key);
     match (running, stream) {
-        (Some(watched), Some(stream)) => Ok(stream.of(watched)),
+        (Some(watched), Some(stream)) => {
+            // What is heard is stored for it: whoever may only read hears what others had stored.
+            let hearing = visitor.must_reach(Scope::Write, &name).is_ok().then(|| watched.hear());
+            Ok(stream.of(watched, hearing))
+        }
         (Some(watched), None) => Ok(draft_json(&name, &key, watched).into_response()),
         (None, stream) => {
             let answer = stored(&state.hub, &name, &key).await?;
@@ -280,9 +288,9 @@ impl Streaming {
         Ok(Some(Self { permit, open: Open::new(&state.metrics.streams), keep_alive }))
     }
 
-    fn of(self, watched: Watched) -> Response {
+    fn of(self, watched: Watched, hearing: Option<Hearing>) -> Response {
         let watching = Watching {
-            _hearing: watched.hear(),
+            _hearing: hearing,
             watched,
             begun: 0,
             sent: 0,
@@ -314,7 +322,7 @@ fn answer_with(
 
 /// A client that watches a turn.
 struct Watching {
-    _hearing: Hearing,
+    _hearing: Option<Hearing>,
     watched: Watched,
     begun: u32,
     /// So much of the draft was sent.

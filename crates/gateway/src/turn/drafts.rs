@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use session_journal::NewRecord;
 use tokio::time::Instant;
 
 use super::Turn;
 use crate::conversation::DRAFT;
 use crate::failpoint::{Point, pass};
+use crate::outbox::durable;
 
 /// What a model says within this time is one record.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -47,16 +49,17 @@ impl<'a> Drafts<'a> {
     }
 
     /// Stores what was not heard yet, and has it heard. Dropped in between it is stored and not heard.
+    /// Nothing is opened for it: in a session that was released it waits until somebody has it again.
     pub(super) async fn tell(&mut self) {
-        let (key, text) = (&self.turn.request.key, std::mem::take(&mut self.unheard));
-        let payload = serde_json::json!({ "turn": key, "begun": self.begun, "text": text });
-        let record = NewRecord::new(payload.to_string()).kind(DRAFT);
-        let session = self.turn.session;
-        match self.turn.tools.hub.append_aside(session, record).await {
-            Ok(()) => {
+        let (key, session) = (&self.turn.request.key, self.turn.session);
+        let payload = json!({ "turn": key, "begun": self.begun, "text": self.unheard }).to_string();
+        let record = NewRecord::new(payload).kind(DRAFT);
+        match self.turn.tools.hub.append_if_held(session, record, durable()).await {
+            Ok(true) => {
                 pass(Point::DraftStored);
-                self.turn.listener.hears(&text);
+                self.turn.listener.hears(&std::mem::take(&mut self.unheard));
             }
+            Ok(false) => {}
             Err(problem) => {
                 tracing::info!(%session, %problem, "a draft is not stored, and nobody hears it");
                 self.over = true;

@@ -63,6 +63,9 @@ pub struct TurnRequest {
     /// Where the answer goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliver: Vec<Address>,
+    /// Who learns that there is no answer, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_to: Option<Address>,
     /// What to do about records of the context that are lost; the gateway's setting where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_loss: Option<OnLoss>,
@@ -87,6 +90,7 @@ impl TurnRequest {
             harmless: Vec::new(),
             model: None,
             deliver: Vec::new(),
+            failure_to: None,
             on_loss: None,
             ignore_gaps: false,
         }
