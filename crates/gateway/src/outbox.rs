@@ -441,9 +441,10 @@ fn is_settled(delivery: &Result<Delivery>) -> bool {
     match delivery {
         Ok(delivery) => !matches!(delivery.state, State::Pending { .. }),
         // What has room again, or was only in a hurry, is tried again.
-        Err(problem) => {
-            !matches!(problem.code(), "no-space" | "io" | "closed" | "unknown" | "busy" | "poisoned")
-        }
+        Err(problem) => !matches!(
+            problem.code(),
+            "no-space" | "io" | "closed" | "unknown" | "busy" | "poisoned"
+        ),
     }
 }
 

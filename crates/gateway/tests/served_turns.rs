@@ -4,6 +4,7 @@ mod stage;
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use session_journal_gateway::Config;
@@ -137,6 +138,45 @@ async fn a_stream_drafts_and_ends_with_what_is_stored() {
     let over = client.send("GET", &format!("{}/m1", turns("a/s")), &headers, None).await;
     let mut over = Events::new(over.into_body());
     assert_eq!(over.next().await.expect("the answer").json()["text"], "Hello");
+    server.stop().await;
+}
+
+/// Listening has what is heard stored, so a token that may only read hears what others had stored.
+#[tokio::test]
+async fn the_stream_of_a_reader_writes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stub = Stub::new(vec![in_two_halves()]).await;
+    let server = server_with(folder.path(), &stub, |config| {
+        let reader = Token { scopes: vec![Scope::Read], ..token("reader", "*") };
+        config.tokens = vec![reader, token("writer", "*")];
+    })
+    .await;
+    let (reader, writer) =
+        (server.client().with_token("reader"), server.client().with_token("writer"));
+    new_session(&writer, "a/s").await;
+    let body = json!({ "key": "m1", "text": "hello" });
+    writer.post(&format!("{}?wait=false", turns("a/s")), body).await.well();
+    stub.arrived(1).await;
+    let listens = async |client: &Client| {
+        let headers = [("accept", "text/event-stream")];
+        let target = format!("{}/m1", turns("a/s"));
+        Events::new(client.send("GET", &target, &headers, None).await.into_body())
+    };
+    let mut reading = listens(&reader).await;
+    let drafted = tokio::time::timeout(Duration::from_millis(500), reading.next());
+    assert!(drafted.await.is_err(), "nothing is stored for a reader");
+    assert_eq!(kinds(&writer, "a/s").await, ["message"]);
+    let mut hearing = listens(&writer).await;
+    for events in [&mut hearing, &mut reading] {
+        assert_eq!(events.next().await.expect("a draft").json()["text"], "Hel");
+    }
+    assert_eq!(kinds(&writer, "a/s").await, ["message", "turn.draft"]);
+    stub.bell.notify_one();
+    let mut end = reading.next().await.expect("more");
+    if end.name == "draft" {
+        end = reading.next().await.expect("the end");
+    }
+    assert_eq!((end.name.as_str(), &end.json()["text"]), ("answer", &"Hello".into()));
     server.stop().await;
 }
 
