@@ -363,7 +363,11 @@ fn beginning(
     let messages = (0..said.len()).rev().filter(|at| said[*at].lost.is_none());
     let kept = said.split_off(messages.take(keep).last().unwrap_or(said.len()));
     let place = |one: &Said| (one.key.clone(), one.sequence);
-    let through_seq = said.iter().map(|one| one.sequence).max().unwrap_or(0);
+    // An older summary is among what is summed up, and its number is above those of what it keeps.
+    let through_seq = match kept.first() {
+        Some(first) => first.sequence.saturating_sub(1),
+        None => said.iter().map(|one| one.sequence).max().unwrap_or(0),
+    };
     let first_kept = kept.first().map(place);
     let lost = said.iter().filter_map(|one| one.lost).collect();
     let messages = said.into_iter().map(|one| one.message).collect();

@@ -302,6 +302,14 @@ enum First {
 }
 
 impl Kept {
+    /// A compaction that says that it stands for an older one may stand for less than its number says:
+    /// what the older one keeps comes before it, and may be kept by this one as well.
+    fn corrects_itself(&mut self, record: &Record) {
+        if record.sequence.get() == self.through && record.kind.as_deref() == Some(COMPACTION) {
+            self.through = through(&lenient::parse(&record.payload).unwrap_or_default());
+        }
+    }
+
     /// Whether the first message that is kept stood behind this one, and is lost.
     fn stands_for(&self, record: &Record) -> bool {
         !self.found && self.lost_at.is_some() && record.sequence.get() <= self.through
@@ -336,8 +344,11 @@ impl Context {
 
     /// Takes the record before the last one it was given; true while it wants more.
     pub fn feed(&mut self, record: &Record) -> bool {
-        if self.compaction.as_ref().is_some_and(|kept| kept.stands_for(record)) {
-            self.next = Next::Nothing;
+        if let Some(kept) = &mut self.compaction {
+            kept.corrects_itself(record);
+            if kept.stands_for(record) {
+                self.next = Next::Nothing;
+            }
         }
         let is_next = match &self.next {
             Next::Before => is_node(record),
@@ -478,8 +489,18 @@ fn kept_by(record: &Record) -> Option<(First, u64)> {
     let sequence = || line.get("first_kept_seq")?.as_u64();
     let first =
         key.map(|key| First::Key(key.to_owned())).or_else(|| sequence().map(First::Sequence));
-    let through = line.get("through_seq").and_then(Value::as_u64);
-    Some((first?, through.unwrap_or(0)))
+    let through = through(&line);
+    match first? {
+        First::Sequence(first) => {
+            Some((First::Sequence(first), through.min(first.saturating_sub(1))))
+        }
+        key @ First::Key(_) => Some((key, through)),
+    }
+}
+
+/// What a compaction says of the last record that it stands for; zero where it does not.
+fn through(line: &Value) -> u64 {
+    line.get("through_seq").and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// The payload of a compaction: what it says, and the first message that is kept beside it.
@@ -493,7 +514,7 @@ pub struct Compacted {
     /// Its sequence, where it has no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_kept_seq: Option<u64>,
-    /// The last record that the summary stands for.
+    /// The last record that the summary stands for: the one before the first that is kept.
     #[serde(default)]
     pub through_seq: u64,
     /// Records among these that were lost before: the summary says nothing of them.

@@ -448,6 +448,61 @@ async fn a_compaction_whose_first_kept_message_is_lost_keeps_the_others() {
     }
 }
 
+/// Two holes, one of them the first message that is kept. What the older compaction keeps has smaller
+/// numbers than the older compaction itself, and is kept by the newer one as well.
+#[tokio::test]
+async fn a_second_compaction_whose_first_kept_message_is_lost_keeps_what_the_first_one_kept() {
+    for is_of_before in [false, true] {
+        for damage in Damage::ALL {
+            let scene = Scene::new().await;
+            let mut offsets = Vec::new();
+            let says = async |scene: &Scene, key: &str| {
+                let content = json!({ "role": "user", "content": format!("text {key}") });
+                let record = json!({ "kind": "message", "key": key, "json": content });
+                let stored = scene.client().post(&target("records"), record).await.well();
+                stored["offset"].as_u64().expect("an offset")
+            };
+            for key in ["m1", "m2", "m3", "m4"] {
+                offsets.push(says(&scene, key).await);
+            }
+            let compact = async |key: &str, summary: &str| {
+                let body = json!({ "key": key, "keep": 3, "summary": summary });
+                scene.client().post(&target("compactions"), body).await.well()
+            };
+            assert_eq!(compact("c1", "older").await["through_seq"], 1);
+            says(&scene, "m5").await;
+            let aside = json!({ "kind": "note", "payload": "something else" });
+            let aside = scene.client().post(&target("records"), aside).await.well();
+            let aside = aside["offset"].as_u64().expect("an offset");
+            if is_of_before {
+                // As it was written once, with the number of the older compaction.
+                let payload = json!({ "summary": "newer", "first_kept": "m3", "through_seq": 5 });
+                let record = json!({ "kind": "compaction", "key": "c2", "json": payload });
+                scene.client().post(&target("records"), record).await.well();
+            } else {
+                let done = compact("c2", "newer").await;
+                assert_eq!((&done["first_kept"], &done["through_seq"]), (&json!("m3"), &json!(2)));
+            }
+            let scene = scene.damaged_under(damage, &[offsets[2], aside], |_| {}).await;
+            let answer = scene.turn("t1", "?ignore_gaps=true").await.well();
+            let asked = scene.asked();
+            let place = format!("{damage:?}, of before: {is_of_before}: {asked}");
+            let lost = json!([{ "from": 3, "to": 3 }, { "from": 7, "to": 7 }]);
+            assert_eq!(answer["answer"]["lost"], lost, "{place}");
+            for (text, is_there) in [
+                ("text m2", false),
+                ("older", false),
+                ("newer", true),
+                ("text m4", true),
+                ("text m5", true),
+            ] {
+                assert_eq!(asked.contains(text), is_there, "{text}: {place}");
+            }
+            scene.end().await;
+        }
+    }
+}
+
 // ---- agents ----------------------------------------------------------------------------------
 
 #[tokio::test]
