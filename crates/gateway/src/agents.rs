@@ -291,13 +291,11 @@ pub async fn compact(
     let (keep, limit) = (request.keep, turns.tools().context_bytes_max);
     let has_summary = request.summary.is_some();
     let beginning = read(hub, session, move |reader| {
-        let whole = beginning(reader, keep, limit, |_| false)?;
-        // A context that is too large is made shorter by whoever has a summary: its end is enough.
-        let is_enough = |context: &Context| context.is_longer_than(keep);
-        if whole.is_none() && has_summary {
-            return beginning(reader, keep, limit, is_enough);
-        }
-        Ok(whole)
+        // A context that is too large is made shorter by whoever has a summary: nobody reads what the
+        // messages say.
+        let context = Context::at_end();
+        let context = if has_summary { context.without_content() } else { context };
+        beginning(reader, keep, context, limit)
     });
     let beginning = beginning.await?;
     let nothing = || Problem::invalid("there is nothing to sum up, or too much").about(session);
@@ -355,10 +353,10 @@ async fn compacted_before(
 fn beginning(
     reader: &Reader,
     keep: usize,
+    context: Context,
     limit: usize,
-    is_enough: impl Fn(&Context) -> bool,
 ) -> session_journal::Result<Option<Beginning>> {
-    let said = walk(reader, Context::at_end(), limit, OnLoss::Note, is_enough)?;
+    let said = walk(reader, context, limit, OnLoss::Note)?;
     let Some(mut said) = said else { return Ok(None) };
     let messages = (0..said.len()).rev().filter(|at| said[*at].lost.is_none());
     let kept = said.split_off(messages.take(keep).last().unwrap_or(said.len()));

@@ -267,6 +267,8 @@ pub struct Context {
     next: Next,
     compaction: Option<Kept>,
     bytes: usize,
+    /// What the messages say is kept, and counted.
+    has_content: bool,
 }
 
 /// Which record comes next on the way to the root.
@@ -339,7 +341,13 @@ impl Context {
     }
 
     fn from(next: Next) -> Self {
-        Self { said: Vec::new(), next, compaction: None, bytes: 0 }
+        Self { said: Vec::new(), next, compaction: None, bytes: 0, has_content: true }
+    }
+
+    /// The same, where what the messages say is not asked for: they are empty, and have no bytes.
+    #[must_use]
+    pub fn without_content(self) -> Self {
+        Self { has_content: false, ..self }
     }
 
     /// Takes the record before the last one it was given; true while it wants more.
@@ -380,8 +388,8 @@ impl Context {
         if is_missed {
             self.next = Next::Before;
             let said = lost.said();
-            self.bytes += said.message.text().len();
-            self.said.push(said);
+            let bytes = said.message.text().len();
+            self.push(said, bytes);
         }
         let said = self.said.len();
         if let Some(kept) = self.compaction.as_mut().filter(|kept| !kept.found) {
@@ -405,9 +413,8 @@ impl Context {
             return;
         }
         if let Some(message) = Message::of(record) {
-            self.bytes += record.payload.len();
             let (sequence, key) = (record.sequence.get(), record.key.clone());
-            self.said.push(Said { sequence, key, message, lost: None });
+            self.push(Said { sequence, key, message, lost: None }, record.payload.len());
         }
         if is_compaction {
             match kept_by(record) {
@@ -426,17 +433,19 @@ impl Context {
         }
     }
 
+    fn push(&mut self, mut said: Said, bytes: usize) {
+        if self.has_content {
+            self.bytes += bytes;
+        } else {
+            said.message = Message::text_of(said.message.role, "");
+        }
+        self.said.push(said);
+    }
+
     /// How many holes it has.
     #[must_use]
     pub fn lost(&self) -> usize {
         self.said.iter().filter(|said| said.lost.is_some()).count()
-    }
-
-    /// Whether more messages were said than these last ones, and all that a compaction keeps is there.
-    #[must_use]
-    pub fn is_longer_than(&self, messages: usize) -> bool {
-        self.compaction.as_ref().is_none_or(|kept| kept.found)
-            && self.said.len() - self.lost() > messages
     }
 
     /// How many bytes the records had that it took messages from, and what stands for lost ones.

@@ -503,6 +503,40 @@ async fn a_second_compaction_whose_first_kept_message_is_lost_keeps_what_the_fir
     }
 }
 
+/// However large what is kept is, and however large what the compaction before keeps.
+#[tokio::test]
+async fn a_summary_makes_any_context_shorter() {
+    // A compaction keeps more than the limit allows, or there is none and the last messages are more.
+    for (kept_before, texts, size, keep) in [(Some(15), 20, 1000, 2), (None, 6, 4000, 3)] {
+        let scene = Scene::new().await;
+        let mut offsets = Vec::new();
+        for number in 1..=texts {
+            offsets.push(scene.says(&format!("text {number:02} {}", "x".repeat(size))).await);
+        }
+        let compact = async |scene: &Scene, key: &str, keep: usize| {
+            let body = json!({ "key": key, "keep": keep, "summary": format!("short {key}") });
+            scene.client().post(&target("compactions"), body).await
+        };
+        if let Some(kept) = kept_before {
+            compact(&scene, "c1", kept).await.well();
+        }
+        let small = |config: &mut Config| config.turns.context_bytes_max = 10_000;
+        let lost = kept_before.map_or(1, |kept| texts - kept + 2);
+        let scene = scene.damaged_under(Damage::Payload, &[offsets[lost - 1]], small).await;
+        let accepted = "?ignore_gaps=true";
+        assert_eq!(scene.turn("t1", accepted).await.code(), "too-large");
+        let done = compact(&scene, "c2", keep).await.well();
+        // A turn that was refused has left its message, which is the last one that is kept.
+        assert_eq!(done["first_kept_seq"], texts - keep + 2, "{done}");
+        assert_eq!(done["through_seq"], texts - keep + 1, "{done}");
+        // Holes are told however far they are behind what is kept.
+        assert_eq!(done["lost"], json!([{ "from": lost, "to": lost }]));
+        scene.turn("t1", accepted).await.well();
+        assert!(scene.asked().contains("short c2"), "{}", scene.asked());
+        scene.end().await;
+    }
+}
+
 // ---- agents ----------------------------------------------------------------------------------
 
 #[tokio::test]
