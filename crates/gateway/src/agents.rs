@@ -97,7 +97,8 @@ pub struct Spawn {
     pub task: String,
     /// What the child is called.
     pub title: Option<String>,
-    /// Begin it although a lost record may have had the key: it may have been begun before.
+    /// Begin it although a lost record may have had the key: it may have been begun before. And where
+    /// the child is there and has lost its first record, take it for the one that said whose it is.
     pub ignore_gaps: bool,
 }
 
@@ -201,11 +202,35 @@ async fn create_child(hub: &Hub, spawn: &Spawn, record_key: &str) -> Result<()> 
         Err(problem) if problem.kind() == Some(ErrorKind::Conflict) => {}
         Err(problem) => return Err(problem),
     }
-    let known = read(hub, child, Attributes::of).await?.unwrap_or_default();
-    if known.lineage.contains(&lineage) {
+    let is_its = async || is_child(hub, child, &lineage).await;
+    if is_its().await? {
         return Ok(());
     }
+    if read(hub, child, has_lost_its_first).await? {
+        // That may be the record that said whose it is: it is said again, unless another parent did.
+        let record = attributes.to_record(1);
+        let keys = record.key.clone().into_iter().collect();
+        let options = AppendOptions { ignore_gaps: spawn.ignore_gaps, ..durable() };
+        if let Err(problem) = hub.append(child, vec![record], options, Ask::default()).await {
+            return Err(explained(hub, child, keys, problem).await);
+        }
+        if is_its().await? {
+            return Ok(());
+        }
+    }
     Err(Problem::invalid("there is another session of this name; choose another one").about(child))
+}
+
+async fn is_child(hub: &Hub, child: &SessionName, lineage: &Lineage) -> Result<bool> {
+    let known = read(hub, child, Attributes::of).await?.unwrap_or_default();
+    Ok(known.lineage.contains(lineage))
+}
+
+fn has_lost_its_first(reader: &Reader) -> session_journal::Result<bool> {
+    match reader.get(Sequence::ZERO.next()) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
+        found => found.map(|_| false),
+    }
 }
 
 // ---- signs of life ---------------------------------------------------------------------------

@@ -566,6 +566,50 @@ async fn a_heart_beats_and_a_child_is_begun_in_a_session_that_lost_records() {
     }
 }
 
+/// The child's first record says whose it is. Where it is lost the child is begun again by whoever says
+/// so, and nobody else's session becomes a child by it.
+#[tokio::test]
+async fn a_child_that_lost_the_record_of_its_parent_is_begun_again() {
+    for damage in Damage::ALL {
+        let scene = Scene::new().await;
+        let child = json!({ "child": "a/child", "key": "c1", "task": "count", "wait": true });
+        let begin = async |scene: &Scene, query: &str, child: &Value| {
+            let at = format!("{}{query}", target("children"));
+            scene.client().post(&at, child.clone()).await
+        };
+        begin(&scene, "", &child).await.well();
+        let file = scene.server.state.hub.store().path_of(&"a/child".parse().expect("a name"));
+        let offset_of = |key: &str| {
+            let reader = Reader::open(&file).expect("opens");
+            reader.by_key(key).expect("readable").expect("there").offset.get()
+        };
+        let first = offset_of("sj.attributes/1");
+        let Scene { folder, stub, server } = scene;
+        server.stop().await;
+        damage.strikes(&file, first);
+        let server = serve(folder.path(), &stub, |_| {}).await;
+        let scene = Scene { folder, stub, server };
+
+        let refused = begin(&scene, "", &child).await;
+        let said = refused.json();
+        assert_eq!(
+            (&said["code"], &said["hidden_key"]),
+            (&json!("unknown"), &json!("sj.attributes/1")),
+            "{damage:?}: {said}"
+        );
+        for query in ["?ignore_gaps=true", ""] {
+            let begun = begin(&scene, query, &child).await.well();
+            assert_eq!(begun["answer"]["replayed"], true, "{damage:?}");
+        }
+        assert!(offset_of("sj.attributes/1") > first);
+        assert_eq!(scene.stub.requests().len(), 1);
+        let another = json!({ "child": "a/child", "key": "c2", "task": "count", "wait": true });
+        let refused = begin(&scene, "?ignore_gaps=true", &another).await;
+        assert_eq!(refused.code(), "invalid", "it is another one's now");
+        scene.end().await;
+    }
+}
+
 #[tokio::test]
 async fn a_record_with_a_key_says_how_it_can_be_stored_all_the_same() {
     let scene = Scene::new().await;
