@@ -23,7 +23,7 @@ use crate::outbox::{ANNOUNCEMENT, Address, Delivery, Intent, SESSION, State, Wha
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::{Delta, Provider, ProviderError, Request};
 use crate::running::{Turns, Watched};
-use crate::turn::{OnLoss, TurnRequest, check_key, walk};
+use crate::turn::{KEY_BYTES_MAX, OnLoss, TurnRequest, check_key, walk};
 
 /// What it takes to send to another session.
 #[derive(Clone, Debug)]
@@ -53,9 +53,13 @@ pub struct Sent {
 /// arrives there once.
 ///
 /// # Errors
-/// As appending answers; `invalid` where the key was used for something else.
+/// As appending answers; `invalid` where the key was used for something else, or is too long for that
+/// of a turn where it arrives.
 pub async fn send(turns: &Turns, send: Send, ask: Ask) -> Result<Sent> {
     check_key(&send.key)?;
+    if send.answerer.is_some() {
+        check_answered(&send.key)?;
+    }
     if send.from == send.to {
         return Err(Problem::invalid("a session does not send to itself").about(&send.from));
     }
@@ -74,6 +78,19 @@ pub async fn send(turns: &Turns, send: Send, ask: Ask) -> Result<Sent> {
         }
     };
     Ok(Sent { delivery, turn })
+}
+
+/// So many bytes more has the key under which a message arrives: the id of a journal, and a slash.
+const ARRIVAL_BYTES: usize = 33;
+
+/// A message is not delivered that could not be answered then: its key is the turn's there.
+fn check_answered(key: &str) -> Result<()> {
+    let most = KEY_BYTES_MAX - ARRIVAL_BYTES;
+    if key.len() > most {
+        let what = format!("the key of a message that is to be answered has at most {most} bytes");
+        return Err(Problem::invalid(what));
+    }
+    Ok(())
 }
 
 /// The key under which a delivery arrives in another session.
