@@ -23,7 +23,7 @@ use crate::outbox::{ANNOUNCEMENT, Address, Delivery, Intent, SESSION, State, Wha
 use crate::problem::{Problem, Refusal, Result};
 use crate::provider::{Delta, Provider, ProviderError, Request};
 use crate::running::{Turns, Watched};
-use crate::turn::{OnLoss, TurnRequest, check_key, walk};
+use crate::turn::{KEY_BYTES_MAX, OnLoss, TurnRequest, check_key, walk};
 
 /// What it takes to send to another session.
 #[derive(Clone, Debug)]
@@ -53,9 +53,13 @@ pub struct Sent {
 /// arrives there once.
 ///
 /// # Errors
-/// As appending answers; `invalid` where the key was used for something else.
+/// As appending answers; `invalid` where the key was used for something else, or is too long for that
+/// of a turn where it arrives.
 pub async fn send(turns: &Turns, send: Send, ask: Ask) -> Result<Sent> {
     check_key(&send.key)?;
+    if send.answerer.is_some() {
+        check_answered(&send.key)?;
+    }
     if send.from == send.to {
         return Err(Problem::invalid("a session does not send to itself").about(&send.from));
     }
@@ -74,6 +78,19 @@ pub async fn send(turns: &Turns, send: Send, ask: Ask) -> Result<Sent> {
         }
     };
     Ok(Sent { delivery, turn })
+}
+
+/// So many bytes more has the key under which a message arrives: the id of a journal, and a slash.
+const ARRIVAL_BYTES: usize = 33;
+
+/// A message is not delivered that could not be answered then: its key is the turn's there.
+fn check_answered(key: &str) -> Result<()> {
+    let most = KEY_BYTES_MAX - ARRIVAL_BYTES;
+    if key.len() > most {
+        let what = format!("the key of a message that is to be answered has at most {most} bytes");
+        return Err(Problem::invalid(what));
+    }
+    Ok(())
 }
 
 /// The key under which a delivery arrives in another session.
@@ -97,7 +114,8 @@ pub struct Spawn {
     pub task: String,
     /// What the child is called.
     pub title: Option<String>,
-    /// Begin it although a lost record may have had the key: it may have been begun before.
+    /// Begin it although a lost record may have had the key: it may have been begun before. And where
+    /// the child is there and has lost its first record, take it for the one that said whose it is.
     pub ignore_gaps: bool,
 }
 
@@ -173,11 +191,35 @@ async fn create_child(hub: &Hub, spawn: &Spawn, record_key: &str) -> Result<()> 
         Err(problem) if problem.kind() == Some(ErrorKind::Conflict) => {}
         Err(problem) => return Err(problem),
     }
-    let known = read(hub, child, Attributes::of).await?.unwrap_or_default();
-    if known.lineage.contains(&lineage) {
+    let is_its = async || is_child(hub, child, &lineage).await;
+    if is_its().await? {
         return Ok(());
     }
+    if read(hub, child, has_lost_its_first).await? {
+        // That may be the record that said whose it is: it is said again, unless another parent did.
+        let record = attributes.to_record(1);
+        let keys = record.key.clone().into_iter().collect();
+        let options = AppendOptions { ignore_gaps: spawn.ignore_gaps, ..durable() };
+        if let Err(problem) = hub.append(child, vec![record], options, Ask::default()).await {
+            return Err(explained(hub, child, keys, problem).await);
+        }
+        if is_its().await? {
+            return Ok(());
+        }
+    }
     Err(Problem::invalid("there is another session of this name; choose another one").about(child))
+}
+
+async fn is_child(hub: &Hub, child: &SessionName, lineage: &Lineage) -> Result<bool> {
+    let known = read(hub, child, Attributes::of).await?.unwrap_or_default();
+    Ok(known.lineage.contains(lineage))
+}
+
+fn has_lost_its_first(reader: &Reader) -> session_journal::Result<bool> {
+    match reader.get(Sequence::ZERO.next()) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
+        found => found.map(|_| false),
+    }
 }
 
 // ---- signs of life ---------------------------------------------------------------------------
@@ -263,13 +305,11 @@ pub async fn compact(
     let (keep, limit) = (request.keep, turns.tools().context_bytes_max);
     let has_summary = request.summary.is_some();
     let beginning = read(hub, session, move |reader| {
-        let whole = beginning(reader, keep, limit, |_| false)?;
-        // A context that is too large is made shorter by whoever has a summary: its end is enough.
-        let is_enough = |context: &Context| context.is_longer_than(keep);
-        if whole.is_none() && has_summary {
-            return beginning(reader, keep, limit, is_enough);
-        }
-        Ok(whole)
+        // A context that is too large is made shorter by whoever has a summary: nobody reads what the
+        // messages say.
+        let context = Context::at_end();
+        let context = if has_summary { context.without_content() } else { context };
+        beginning(reader, keep, context, limit)
     });
     let beginning = beginning.await?;
     let nothing = || Problem::invalid("there is nothing to sum up, or too much").about(session);
@@ -327,15 +367,19 @@ async fn compacted_before(
 fn beginning(
     reader: &Reader,
     keep: usize,
+    context: Context,
     limit: usize,
-    is_enough: impl Fn(&Context) -> bool,
 ) -> session_journal::Result<Option<Beginning>> {
-    let said = walk(reader, Context::at_end(), limit, OnLoss::Note, is_enough)?;
+    let said = walk(reader, context, limit, OnLoss::Note)?;
     let Some(mut said) = said else { return Ok(None) };
     let messages = (0..said.len()).rev().filter(|at| said[*at].lost.is_none());
     let kept = said.split_off(messages.take(keep).last().unwrap_or(said.len()));
     let place = |one: &Said| (one.key.clone(), one.sequence);
-    let through_seq = said.iter().map(|one| one.sequence).max().unwrap_or(0);
+    // An older summary is among what is summed up, and its number is above those of what it keeps.
+    let through_seq = match kept.first() {
+        Some(first) => first.sequence.saturating_sub(1),
+        None => said.iter().map(|one| one.sequence).max().unwrap_or(0),
+    };
     let first_kept = kept.first().map(place);
     let lost = said.iter().filter_map(|one| one.lost).collect();
     let messages = said.into_iter().map(|one| one.message).collect();

@@ -267,6 +267,8 @@ pub struct Context {
     next: Next,
     compaction: Option<Kept>,
     bytes: usize,
+    /// What the messages say is kept, and counted.
+    has_content: bool,
 }
 
 /// Which record comes next on the way to the root.
@@ -302,6 +304,14 @@ enum First {
 }
 
 impl Kept {
+    /// A compaction that says that it stands for an older one may stand for less than its number says:
+    /// what the older one keeps comes before it, and may be kept by this one as well.
+    fn corrects_itself(&mut self, record: &Record) {
+        if record.sequence.get() == self.through && record.kind.as_deref() == Some(COMPACTION) {
+            self.through = through(&lenient::parse(&record.payload).unwrap_or_default());
+        }
+    }
+
     /// Whether the first message that is kept stood behind this one, and is lost.
     fn stands_for(&self, record: &Record) -> bool {
         !self.found && self.lost_at.is_some() && record.sequence.get() <= self.through
@@ -331,13 +341,22 @@ impl Context {
     }
 
     fn from(next: Next) -> Self {
-        Self { said: Vec::new(), next, compaction: None, bytes: 0 }
+        Self { said: Vec::new(), next, compaction: None, bytes: 0, has_content: true }
+    }
+
+    /// The same, where what the messages say is not asked for: they are empty, and have no bytes.
+    #[must_use]
+    pub fn without_content(self) -> Self {
+        Self { has_content: false, ..self }
     }
 
     /// Takes the record before the last one it was given; true while it wants more.
     pub fn feed(&mut self, record: &Record) -> bool {
-        if self.compaction.as_ref().is_some_and(|kept| kept.stands_for(record)) {
-            self.next = Next::Nothing;
+        if let Some(kept) = &mut self.compaction {
+            kept.corrects_itself(record);
+            if kept.stands_for(record) {
+                self.next = Next::Nothing;
+            }
         }
         let is_next = match &self.next {
             Next::Before => is_node(record),
@@ -369,8 +388,8 @@ impl Context {
         if is_missed {
             self.next = Next::Before;
             let said = lost.said();
-            self.bytes += said.message.text().len();
-            self.said.push(said);
+            let bytes = said.message.text().len();
+            self.push(said, bytes);
         }
         let said = self.said.len();
         if let Some(kept) = self.compaction.as_mut().filter(|kept| !kept.found) {
@@ -394,9 +413,8 @@ impl Context {
             return;
         }
         if let Some(message) = Message::of(record) {
-            self.bytes += record.payload.len();
             let (sequence, key) = (record.sequence.get(), record.key.clone());
-            self.said.push(Said { sequence, key, message, lost: None });
+            self.push(Said { sequence, key, message, lost: None }, record.payload.len());
         }
         if is_compaction {
             match kept_by(record) {
@@ -415,17 +433,19 @@ impl Context {
         }
     }
 
+    fn push(&mut self, mut said: Said, bytes: usize) {
+        if self.has_content {
+            self.bytes += bytes;
+        } else {
+            said.message = Message::text_of(said.message.role, "");
+        }
+        self.said.push(said);
+    }
+
     /// How many holes it has.
     #[must_use]
     pub fn lost(&self) -> usize {
         self.said.iter().filter(|said| said.lost.is_some()).count()
-    }
-
-    /// Whether more messages were said than these last ones, and all that a compaction keeps is there.
-    #[must_use]
-    pub fn is_longer_than(&self, messages: usize) -> bool {
-        self.compaction.as_ref().is_none_or(|kept| kept.found)
-            && self.said.len() - self.lost() > messages
     }
 
     /// How many bytes the records had that it took messages from, and what stands for lost ones.
@@ -478,8 +498,18 @@ fn kept_by(record: &Record) -> Option<(First, u64)> {
     let sequence = || line.get("first_kept_seq")?.as_u64();
     let first =
         key.map(|key| First::Key(key.to_owned())).or_else(|| sequence().map(First::Sequence));
-    let through = line.get("through_seq").and_then(Value::as_u64);
-    Some((first?, through.unwrap_or(0)))
+    let through = through(&line);
+    match first? {
+        First::Sequence(first) => {
+            Some((First::Sequence(first), through.min(first.saturating_sub(1))))
+        }
+        key @ First::Key(_) => Some((key, through)),
+    }
+}
+
+/// What a compaction says of the last record that it stands for; zero where it does not.
+fn through(line: &Value) -> u64 {
+    line.get("through_seq").and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// The payload of a compaction: what it says, and the first message that is kept beside it.
@@ -493,7 +523,7 @@ pub struct Compacted {
     /// Its sequence, where it has no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_kept_seq: Option<u64>,
-    /// The last record that the summary stands for.
+    /// The last record that the summary stands for: the one before the first that is kept.
     #[serde(default)]
     pub through_seq: u64,
     /// Records among these that were lost before: the summary says nothing of them.

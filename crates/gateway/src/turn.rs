@@ -258,8 +258,7 @@ impl Turn<'_> {
                 Some(_) => Context::at_key(&key),
                 None => Context::at_end(),
             };
-            let all = |_: &Context| false;
-            Ok((reader.mark(), walk(reader, context, limit, on_loss, all)?))
+            Ok((reader.mark(), walk(reader, context, limit, on_loss)?))
         });
         let (mark, said) = found.await?;
         let mut said = said.ok_or_else(|| {

@@ -12,6 +12,7 @@ use session_journal_gateway::agents::{
 use session_journal_gateway::conversation::Message;
 use session_journal_gateway::outbox::State;
 use session_journal_gateway::provider::{Deltas, Echo, Provider, ProviderError, Request};
+use session_journal_gateway::turn::KEY_BYTES_MAX;
 use session_journal_gateway::{Ask, Problem};
 use session_journal_import::{Attributes, Relation};
 use stage::bench::{Bench, Gateway, led, name, turn};
@@ -67,6 +68,29 @@ async fn a_message_to_another_session_is_answered_there() {
     assert_eq!(texts(&bench, &sessions[1]).len(), 3);
     let itself = Send { to: sessions[0].clone(), ..message() };
     assert_eq!(code(send(&turns, itself, Ask::default()).await), "invalid");
+}
+
+#[tokio::test]
+async fn a_message_whose_key_is_too_long_to_be_answered_is_not_delivered() {
+    let (bench, gateway, sessions) = scene(&["a/one", "b/two"]).await;
+    let turns = gateway.turns(&[echo()]);
+    let message = |bytes: usize, answerer| Send {
+        from: sessions[0].clone(),
+        to: sessions[1].clone(),
+        key: "k".repeat(bytes),
+        text: "are you there?".to_owned(),
+        answerer,
+    };
+    let longest = KEY_BYTES_MAX - 33;
+    let refused = send(&turns, message(longest + 1, Some(echo())), Ask::default()).await;
+    assert_eq!(code(refused), "invalid");
+    assert_eq!((bench.outline(&sessions[0]), bench.outline(&sessions[1])), (vec![], vec![]));
+    let sent = send(&turns, message(longest, Some(echo())), Ask::default()).await.expect("sent");
+    sent.turn.expect("somebody answers").outcome().await.expect("an answer");
+    // Nobody answers: it is the key of no turn.
+    let sent = send(&turns, message(KEY_BYTES_MAX, None), Ask::default()).await.expect("sent");
+    assert_eq!(sent.delivery.state, State::Delivered);
+    assert_eq!(texts(&bench, &sessions[1]).len(), 3);
 }
 
 /// A9, B3: everybody sends to the next while everybody answers; nobody waits for a lock, no turn dies,

@@ -245,6 +245,34 @@ async fn a_stream_that_does_not_follow_ends_behind_what_there_is() {
     server.stop().await;
 }
 
+/// Nothing comes behind it that would tell of it, so the end has to.
+#[tokio::test]
+async fn a_stream_that_does_not_follow_tells_what_the_end_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    let mut last = 0;
+    for at in 0..4 {
+        let stored = client.append("a/s", &format!("text {at}")).await;
+        last = stored["offset"].as_u64().expect("an offset");
+    }
+    let file = server.state.hub.store().path_of(&"a/s".parse().expect("a name"));
+    server.stop().await;
+    // The header page still tells how many records there were.
+    let cut = std::fs::OpenOptions::new().write(true).open(&file).expect("opens");
+    cut.set_len(last).expect("cuts");
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    let target = format!("{}/events?follow=false", path("a/s"));
+    let mut events = Events::new(client.send("GET", &target, &[], None).await.into_body());
+    assert_eq!(payloads(&events.take(3).await), numbered(0..3));
+    let gap = events.next().await.expect("a gap");
+    assert_eq!(gap.name, "gap", "{gap:?}");
+    assert_eq!((&gap.json()["first_seq"], &gap.json()["records_lost"]), (&json!(4), &json!(1)));
+    assert_eq!(events.next().await, None);
+    server.stop().await;
+}
+
 /// Turns one byte of a file round.
 fn damage(file: &std::path::Path, at: u64) {
     use std::os::unix::fs::FileExt;

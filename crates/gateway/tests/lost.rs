@@ -448,6 +448,95 @@ async fn a_compaction_whose_first_kept_message_is_lost_keeps_the_others() {
     }
 }
 
+/// Two holes, one of them the first message that is kept. What the older compaction keeps has smaller
+/// numbers than the older compaction itself, and is kept by the newer one as well.
+#[tokio::test]
+async fn a_second_compaction_whose_first_kept_message_is_lost_keeps_what_the_first_one_kept() {
+    for is_of_before in [false, true] {
+        for damage in Damage::ALL {
+            let scene = Scene::new().await;
+            let mut offsets = Vec::new();
+            let says = async |scene: &Scene, key: &str| {
+                let content = json!({ "role": "user", "content": format!("text {key}") });
+                let record = json!({ "kind": "message", "key": key, "json": content });
+                let stored = scene.client().post(&target("records"), record).await.well();
+                stored["offset"].as_u64().expect("an offset")
+            };
+            for key in ["m1", "m2", "m3", "m4"] {
+                offsets.push(says(&scene, key).await);
+            }
+            let compact = async |key: &str, summary: &str| {
+                let body = json!({ "key": key, "keep": 3, "summary": summary });
+                scene.client().post(&target("compactions"), body).await.well()
+            };
+            assert_eq!(compact("c1", "older").await["through_seq"], 1);
+            says(&scene, "m5").await;
+            let aside = json!({ "kind": "note", "payload": "something else" });
+            let aside = scene.client().post(&target("records"), aside).await.well();
+            let aside = aside["offset"].as_u64().expect("an offset");
+            if is_of_before {
+                // As it was written once, with the number of the older compaction.
+                let payload = json!({ "summary": "newer", "first_kept": "m3", "through_seq": 5 });
+                let record = json!({ "kind": "compaction", "key": "c2", "json": payload });
+                scene.client().post(&target("records"), record).await.well();
+            } else {
+                let done = compact("c2", "newer").await;
+                assert_eq!((&done["first_kept"], &done["through_seq"]), (&json!("m3"), &json!(2)));
+            }
+            let scene = scene.damaged_under(damage, &[offsets[2], aside], |_| {}).await;
+            let answer = scene.turn("t1", "?ignore_gaps=true").await.well();
+            let asked = scene.asked();
+            let place = format!("{damage:?}, of before: {is_of_before}: {asked}");
+            let lost = json!([{ "from": 3, "to": 3 }, { "from": 7, "to": 7 }]);
+            assert_eq!(answer["answer"]["lost"], lost, "{place}");
+            for (text, is_there) in [
+                ("text m2", false),
+                ("older", false),
+                ("newer", true),
+                ("text m4", true),
+                ("text m5", true),
+            ] {
+                assert_eq!(asked.contains(text), is_there, "{text}: {place}");
+            }
+            scene.end().await;
+        }
+    }
+}
+
+/// However large what is kept is, and however large what the compaction before keeps.
+#[tokio::test]
+async fn a_summary_makes_any_context_shorter() {
+    // A compaction keeps more than the limit allows, or there is none and the last messages are more.
+    for (kept_before, texts, size, keep) in [(Some(15), 20, 1000, 2), (None, 6, 4000, 3)] {
+        let scene = Scene::new().await;
+        let mut offsets = Vec::new();
+        for number in 1..=texts {
+            offsets.push(scene.says(&format!("text {number:02} {}", "x".repeat(size))).await);
+        }
+        let compact = async |scene: &Scene, key: &str, keep: usize| {
+            let body = json!({ "key": key, "keep": keep, "summary": format!("short {key}") });
+            scene.client().post(&target("compactions"), body).await
+        };
+        if let Some(kept) = kept_before {
+            compact(&scene, "c1", kept).await.well();
+        }
+        let small = |config: &mut Config| config.turns.context_bytes_max = 10_000;
+        let lost = kept_before.map_or(1, |kept| texts - kept + 2);
+        let scene = scene.damaged_under(Damage::Payload, &[offsets[lost - 1]], small).await;
+        let accepted = "?ignore_gaps=true";
+        assert_eq!(scene.turn("t1", accepted).await.code(), "too-large");
+        let done = compact(&scene, "c2", keep).await.well();
+        // A turn that was refused has left its message, which is the last one that is kept.
+        assert_eq!(done["first_kept_seq"], texts - keep + 2, "{done}");
+        assert_eq!(done["through_seq"], texts - keep + 1, "{done}");
+        // Holes are told however far they are behind what is kept.
+        assert_eq!(done["lost"], json!([{ "from": lost, "to": lost }]));
+        scene.turn("t1", accepted).await.well();
+        assert!(scene.asked().contains("short c2"), "{}", scene.asked());
+        scene.end().await;
+    }
+}
+
 // ---- agents ----------------------------------------------------------------------------------
 
 #[tokio::test]
@@ -473,6 +562,50 @@ async fn a_heart_beats_and_a_child_is_begun_in_a_session_that_lost_records() {
         let again = client.post(&target("children"), child).await.well();
         assert_eq!(again["answer"]["replayed"], true);
         assert_eq!(scene.kinds().await.iter().filter(|kind| *kind == "spawn").count(), 1);
+        scene.end().await;
+    }
+}
+
+/// The child's first record says whose it is. Where it is lost the child is begun again by whoever says
+/// so, and nobody else's session becomes a child by it.
+#[tokio::test]
+async fn a_child_that_lost_the_record_of_its_parent_is_begun_again() {
+    for damage in Damage::ALL {
+        let scene = Scene::new().await;
+        let child = json!({ "child": "a/child", "key": "c1", "task": "count", "wait": true });
+        let begin = async |scene: &Scene, query: &str, child: &Value| {
+            let at = format!("{}{query}", target("children"));
+            scene.client().post(&at, child.clone()).await
+        };
+        begin(&scene, "", &child).await.well();
+        let file = scene.server.state.hub.store().path_of(&"a/child".parse().expect("a name"));
+        let offset_of = |key: &str| {
+            let reader = Reader::open(&file).expect("opens");
+            reader.by_key(key).expect("readable").expect("there").offset.get()
+        };
+        let first = offset_of("sj.attributes/1");
+        let Scene { folder, stub, server } = scene;
+        server.stop().await;
+        damage.strikes(&file, first);
+        let server = serve(folder.path(), &stub, |_| {}).await;
+        let scene = Scene { folder, stub, server };
+
+        let refused = begin(&scene, "", &child).await;
+        let said = refused.json();
+        assert_eq!(
+            (&said["code"], &said["hidden_key"]),
+            (&json!("unknown"), &json!("sj.attributes/1")),
+            "{damage:?}: {said}"
+        );
+        for query in ["?ignore_gaps=true", ""] {
+            let begun = begin(&scene, query, &child).await.well();
+            assert_eq!(begun["answer"]["replayed"], true, "{damage:?}");
+        }
+        assert!(offset_of("sj.attributes/1") > first);
+        assert_eq!(scene.stub.requests().len(), 1);
+        let another = json!({ "child": "a/child", "key": "c2", "task": "count", "wait": true });
+        let refused = begin(&scene, "?ignore_gaps=true", &another).await;
+        assert_eq!(refused.code(), "invalid", "it is another one's now");
         scene.end().await;
     }
 }

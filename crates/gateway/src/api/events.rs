@@ -87,6 +87,8 @@ struct Place {
     mark: Option<Mark>,
     /// The last missing record that was told of.
     told: u64,
+    /// Whether it goes on behind what there is.
+    waits: bool,
 }
 
 async fn follow(
@@ -116,7 +118,6 @@ async fn follow(
         ready: begun.ready,
         reader: begun.reader,
         caught_up: begun.caught_up,
-        waits: asked.follow,
         ended: false,
         _permit: permit,
     };
@@ -137,7 +138,7 @@ impl Place {
             };
         let from = Sequence::new(asked.from.unwrap_or(1).max(1));
         let next = mark.map_or(from, |mark| mark.sequence.next());
-        Ok(Self { next, mark, told: 0 })
+        Ok(Self { next, mark, told: 0, waits: asked.follow })
     }
 
     fn step(&mut self, mark: Mark) {
@@ -157,8 +158,6 @@ struct Following {
     reader: Option<Reader>,
     /// Nothing was left in the file when it was read last.
     caught_up: bool,
-    /// Whether it goes on behind what there is.
-    waits: bool,
     ended: bool,
     _open: Open,
     _permit: OwnedSemaphorePermit,
@@ -189,7 +188,7 @@ impl Following {
                 }
                 continue;
             }
-            if !self.waits {
+            if !self.place.waits {
                 return None;
             }
             match self.wait().await {
@@ -285,8 +284,9 @@ fn read_some(reader: Reader, mut place: Place) -> Result<Read> {
                     return Ok(Read { place, ready, reader: Some(reader), caught_up: false });
                 }
             }
-            // What the end of the file lost is told where the next record measures it.
-            Item::Gap(gap) if gap.first > reader.last_sequence() => break,
+            // What the end of the file lost is told where the next record measures it, if one is
+            // waited for.
+            Item::Gap(gap) if place.waits && gap.first > reader.last_sequence() => break,
             Item::Gap(gap) => {
                 let last = gap.first.get() + gap.records.saturating_sub(1);
                 if last > place.told {

@@ -26,13 +26,12 @@ pub(super) fn intents_behind(
     Ok(intents)
 }
 
-/// The context, or as much of its end as is enough; `None` where it is too large.
+/// The context; `None` where it is too large.
 pub(crate) fn walk(
     reader: &Reader,
     mut context: Context,
     limit: usize,
     on_loss: OnLoss,
-    is_enough: impl Fn(&Context) -> bool,
 ) -> session_journal::Result<Option<Vec<Said>>> {
     for item in reader.backwards().with_gaps() {
         let wants_more = match item? {
@@ -48,7 +47,7 @@ pub(crate) fn walk(
                 wants_more
             }
         };
-        if !wants_more || is_enough(&context) {
+        if !wants_more {
             break;
         }
         if context.bytes() > limit {
