@@ -282,7 +282,9 @@ async fn others_are_served(server: &Server) {
 }
 
 /// E4: a record of the largest size is sent, appended and read, and holds up nobody: the others are
-/// served while half of it is on its way, in either direction.
+/// served while half of it is on its way, in either direction. It does not show that nobody waits while
+/// the body is parsed or the page is made, for both are over or not begun when the others ask: the
+/// tests in `api::extract` and `api::records` do.
 #[tokio::test]
 async fn a_record_of_the_largest_size_holds_up_nobody() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -124,6 +124,43 @@ async fn a_key_is_stored_once_however_often_it_is_sent() {
     server.stop().await;
 }
 
+/// A message with such a key would stand where the gateway looks for its own: the delivery would stay open
+/// for ever, a turn's intent would not be stored.
+#[tokio::test]
+async fn keys_of_the_gateways_own_records_are_refused_alone_in_a_batch_and_in_the_header() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    client.append("a/s", "x").await;
+    let [records, turns, batches] =
+        ["records", "turns", "batches"].map(|what| format!("{}/{what}", path("a/s")));
+    let message = |key: &str| json!({ "kind": "message", "key": key, "json": { "role": "user", "content": "x" } });
+    for key in [
+        "sj.x",
+        "delivery/intent/d1",
+        "delivery/done/d1",
+        "delivery/settled/1",
+        "delivery/begin",
+        "spawn/c1",
+    ] {
+        assert_eq!(client.post(&records, message(key)).await.code(), "invalid", "{key}");
+        let batch = json!({ "records": [message("well"), message(key)] });
+        assert_eq!(client.post(&batches, batch).await.code(), "invalid", "{key}");
+        let body = Some(json!({ "payload": "x" }).to_string());
+        let header = [("idempotency-key", key)];
+        let answer = client.ask("POST", &records, &header, body).await;
+        assert_eq!(answer.code(), "invalid", "{key}");
+        // What may not be chosen here may not be chosen there, either.
+        let turn = json!({ "key": key, "text": "x" });
+        assert_eq!(client.post(&turns, turn).await.code(), "invalid", "{key}");
+    }
+    assert_eq!(read(&client, "").await["last_seq"], 1, "nothing of that was stored");
+    for near in ["sj", "delivery", "delivery.done", "spawning/c1", "my/delivery/done/d1"] {
+        assert_eq!(client.post(&records, message(near)).await.well()["duplicate"], false, "{near}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_batch_is_stored_whole_or_not_at_all() {
     let folder = tempfile::tempdir().expect("a folder");

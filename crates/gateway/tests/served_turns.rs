@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use session_journal_gateway::Config;
+use session_journal::{AppendOptions, NewRecord, SessionName};
 use session_journal_gateway::config::{ProviderSettings, Scope, Token, WebhookSettings};
+use session_journal_gateway::{Ask, Config};
 use sha2::{Digest, Sha256};
 use stage::stub::{Step, Stub, completion, ok, said, status, streaming};
 use support::{Client, Events, Server, path};
@@ -519,7 +520,14 @@ async fn nobody_has_the_gateway_write_where_the_token_does_not_reach() {
     let forged =
         |kind: &str| json!({ "json": intent, "kind": kind, "key": "delivery/intent/f1/answer/0" });
     assert_eq!(post("records", forged("delivery.intent")).await, "invalid");
-    ann.post(&format!("{}/records", path("a/s")), forged("message")).await.well();
+    assert_eq!(post("records", forged("message")).await, "invalid");
+    // Nor where the session had one before the gateway: an import, the command line.
+    let key = "delivery/intent/f1/answer/0";
+    let foreign = NewRecord::new(intent.to_string()).kind("message").key(key);
+    let name: SessionName = "a/s".parse().expect("a name");
+    let stored =
+        server.state.hub.append(&name, vec![foreign], AppendOptions::default(), Ask::default());
+    stored.await.expect("is stored");
     let retried = ann.post(&format!("{}/retry", deliveries("a/s")), json!({})).await.well();
     assert_eq!(retried["deliveries"], json!([]));
     turn(&ann, "a/s", "f1", "x").await;

@@ -13,7 +13,7 @@ use crate::view::View;
 #[derive(Debug)]
 pub struct PathToRoot {
     pub(crate) view: Arc<View>,
-    pub(crate) next: Option<Record>,
+    pub(crate) next: Option<Result<Record>>,
     /// A path cannot have more records than the journal: a loop ends there.
     pub(crate) left: u64,
 }
@@ -46,16 +46,14 @@ impl Iterator for PathToRoot {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let record = self.next.take()?;
+        let record = match self.next.take()? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
         self.left = self.left.saturating_sub(1);
         if self.left > 0 {
-            match self.parent_of(&record) {
-                Ok(parent) => self.next = parent,
-                Err(error) => {
-                    self.left = 0;
-                    return Some(Err(error));
-                }
-            }
+            // That the parent cannot be told is told behind the record, which is whole.
+            self.next = self.parent_of(&record).transpose();
         }
         Some(Ok(record))
     }

@@ -295,15 +295,20 @@ impl Reader {
     }
 
     /// The records from the one with this key to the root, following the parent keys. Ends at a
-    /// record without a parent, or whose parent is not there, and at a loop.
+    /// record without a parent, or whose parent is not there, and at a loop. Where damage may hide
+    /// the parent, it ends with `Unknown` behind the record.
     ///
     /// # Errors
-    /// `NotFound` where no record has the key.
+    /// `NotFound` where no record has the key; `Unknown` where damage may hide it; `Io`.
     pub fn path_to_root(&self, key: &str) -> Result<PathToRoot> {
         let Some(record) = self.by_key(key)? else {
             let what = format!("no record with the key {key:?}");
             return Err(Error::new(&self.path, Cause::NotFound { what }));
         };
-        Ok(PathToRoot { view: Arc::clone(&self.view), next: Some(record), left: self.view.last })
+        Ok(PathToRoot {
+            view: Arc::clone(&self.view),
+            next: Some(Ok(record)),
+            left: self.view.last,
+        })
     }
 }

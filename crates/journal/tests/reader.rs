@@ -120,6 +120,30 @@ fn a_path_to_the_root_ends_at_a_loop_and_follows_parents_in_any_order() {
     assert!(looped.len() <= 6, "a loop ends: {looped:?}");
 }
 
+/// D3: the record behind a hole is whole, and belongs to the path.
+#[test]
+fn a_path_to_the_root_gives_all_behind_a_hole_before_it_says_so() {
+    let bench = Bench::new();
+    let mut journal = bench.create();
+    let keys = ["k1", "k2", "k3", "k4", "k5"];
+    for (key, parent) in keys.into_iter().zip(["none", "k1", "k2", "k3", "k4"]) {
+        journal.append(&record(key).key(key).parent(parent)).unwrap();
+    }
+    journal.close().unwrap();
+    let (at, _) = frames(&bench.path).into_iter().find(|(_, one)| one.sequence == 3).unwrap();
+    damage(&bench.path, at + 81);
+    let reader = Reader::open(&bench.path).unwrap();
+    for (leaf, behind) in [("k5", &["k5", "k4"][..]), ("k4", &["k4"])] {
+        let mut path = reader.path_to_root(leaf).unwrap();
+        let given = path.by_ref().map_while(Result::ok).map(|one| text(&one));
+        // What ends it is the error, which is taken by that.
+        assert_eq!(given.collect::<Vec<_>>(), behind);
+        assert!(path.next().is_none());
+        let end = reader.path_to_root(leaf).unwrap().last().unwrap();
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Unknown);
+    }
+}
+
 /// D3, D4: strict stops at the gap and says where; tolerant goes on and says how much.
 #[test]
 fn strict_stops_at_damage_and_tolerant_steps_over_it() {

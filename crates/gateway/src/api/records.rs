@@ -31,6 +31,19 @@ use crate::state::AppState;
 /// deliver reaches further than a session.
 const RESERVED: [&str; 2] = ["sj.", "delivery."];
 
+/// Keys with one of these in front are those of the gateway's own records. A record is stored once under
+/// its key: whoever takes the key of an intent, of its end or of a child keeps that record out for ever.
+/// They are those that no turn or delivery may choose either.
+const RESERVED_KEYS: [&str; 3] = ["sj.", "delivery/", "spawn/"];
+
+fn must_not_be_reserved(key: &str) -> Result<()> {
+    if RESERVED_KEYS.iter().any(|reserved| key.starts_with(reserved)) {
+        let what = "keys that begin with `sj.`, `delivery/` or `spawn/` are not for callers";
+        return Err(Problem::invalid(what));
+    }
+    Ok(())
+}
+
 const APPEND_QUERY: &[(&str, &str, &str)] = &[
     (
         "takeover",
@@ -139,8 +152,7 @@ async fn read(
                 None => forwards(&reader, which.from.unwrap_or(1), limit, bytes_max)?,
             },
         };
-        // As text already, for a page may be large.
-        Ok(page_json(&of, &reader, &found).to_string())
+        Ok(page_text(&of, &reader, &found))
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], page.await?))
 }
@@ -229,6 +241,14 @@ fn last_ones(reader: &Reader, last: u64, bytes_max: u64) -> Result<Found> {
     Ok(Found { items, next: None })
 }
 
+/// As text already, for a page may be large.
+fn page_text(name: &SessionName, reader: &Reader, found: &Found) -> String {
+    let text = page_json(name, reader, found).to_string();
+    #[cfg(test)]
+    tests::a_page_is_made(name);
+    text
+}
+
 fn page_json(name: &SessionName, reader: &Reader, found: &Found) -> Value {
     let record = |item: &Item| match item {
         Item::Record(record) => Some(json::record(record, reader.id())),
@@ -291,6 +311,7 @@ impl Sent {
             let what = "kinds that begin with `sj.` or `delivery.` are not for callers";
             return Err(Problem::invalid(what));
         }
+        self.key.as_deref().map_or(Ok(()), must_not_be_reserved)?;
         let payload = match (self.payload, self.payload_base64, self.json) {
             (Some(text), None, None) => Bytes::from(text),
             (None, Some(Base64(bytes)), None) => bytes,
@@ -366,6 +387,7 @@ async fn append(
         if record.key.as_deref().is_some_and(|other| other != key) {
             return Err(Problem::invalid("the Idempotency-Key is not the record's key"));
         }
+        must_not_be_reserved(key)?;
         record.key = Some(key.to_owned());
     }
     let appended = store(&state, &name, vec![record], &how).await?;
@@ -409,4 +431,77 @@ fn appended_json(name: &SessionName, one: &Appended) -> Value {
         "durable": one.durable,
         "duplicate": one.duplicate,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::Request;
+    use http_body_util::BodyExt;
+    use tokio::sync::{Notify, watch};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// What tells that a page is being made, and what waits until it may go on.
+    type Gate = (Arc<Notify>, Receiver<()>);
+    static GATE: Mutex<Option<Gate>> = Mutex::new(None);
+    /// The session whose page is held.
+    const HELD: &str = "held/s";
+
+    /// A page of that session is made to its end when the test says so.
+    pub(super) fn a_page_is_made(name: &SessionName) {
+        let gate = (name.to_string() == HELD).then(|| GATE.lock().expect("no panic").take());
+        let Some((begun, go_on)) = gate.flatten() else { return };
+        begun.notify_one();
+        // Longer than anything here takes: what hangs is told instead.
+        go_on.recv_timeout(Duration::from_mins(1)).expect("others are answered meanwhile");
+    }
+
+    async fn answered(app: &Router, method: Method, session: &str, body: Body) -> Bytes {
+        let to = format!("/v1/sessions/{}/records?create=true", session.replace('/', "%2F"));
+        let to = if method == Method::GET { to.replace("?create=true", "") } else { to };
+        let request = Request::builder().method(method).uri(to);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let request = request.body(body).expect("a request");
+        let answer = app.clone().oneshot(request).await.expect("infallible");
+        assert!(answer.status().is_success(), "{answer:?}");
+        answer.into_body().collect().await.expect("a body").to_bytes()
+    }
+
+    /// E4, on the one thread that this test has: were the page made there, nobody would ever go on.
+    #[tokio::test]
+    async fn a_large_page_is_made_while_others_are_answered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { store: folder.path().to_owned(), ..Config::default() };
+        let state = AppState::new(config, watch::channel(false).1).expect("a state");
+        let app = Router::new()
+            .route("/v1/sessions/{session}/records", get(read).post(append))
+            .with_state(state);
+        for session in [HELD, "b/s"] {
+            let payload = json!({ "payload": "x".repeat(1 << 20) }).to_string();
+            answered(&app, Method::POST, session, payload.into()).await;
+        }
+        let (go_on, gate): (Sender<()>, _) = channel();
+        let begun = Arc::new(Notify::new());
+        *GATE.lock().expect("no panic") = Some((Arc::clone(&begun), gate));
+        let large = tokio::spawn({
+            let app = app.clone();
+            async move { answered(&app, Method::GET, HELD, Body::empty()).await }
+        });
+        begun.notified().await;
+        for _ in 0..3 {
+            answered(&app, Method::POST, "b/s", json!({ "payload": "y" }).to_string().into()).await;
+            answered(&app, Method::GET, "b/s", Body::empty()).await;
+        }
+        assert!(!large.is_finished());
+        go_on.send(()).expect("it waits for that");
+        assert!(large.await.expect("no panic").len() > 1 << 20);
+    }
 }

@@ -20,6 +20,9 @@ use crate::turn::Policy;
 
 /// So many last messages stay as they are when a conversation is compacted.
 const KEEP: u32 = 20;
+/// Between two questions whether a session has delivered all: whoever asks without one keeps the gateway
+/// from delivering.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// So many sessions are looked after at a time, once the storm is over.
 const AT_A_TIME: usize = 16;
 
@@ -307,6 +310,7 @@ pub(super) async fn settle(
             if !deliveries.is_some_and(|all| all.iter().any(is_open)) {
                 return;
             }
+            sleep(SETTLE_PAUSE).await;
         }
     };
     let all = stream::iter(sessions).for_each_concurrent(AT_A_TIME, retry);

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::clerk::Clerk;
 use self::client::Client;
-use self::late::Late;
+use self::late::Watch;
 use self::memory::Memory;
 use self::peers::Peers;
 use self::plan::Plan;
@@ -152,15 +152,16 @@ async fn replay(
 ) -> Result<Report, StormError> {
     let clerk = Arc::new(Clerk::default());
     let client = Client::new(Arc::clone(peers), Arc::clone(&clerk), scheme, options.compress)?;
-    let (memory, late) = (Memory::default(), Late::default());
+    let memory = Memory::default();
     let storm = load::Storm::begin(plan, &client, &clerk).await;
+    let watch = Watch::begin();
     let mishaps = tokio::select! {
         mishaps = chaos::run(plan, peers, &client, options.lasts) => mishaps?,
         never = memory.watch(peers, &client, LOOK) => match never {},
-        never = late.watch() => match never {},
         never = tick(tell) => match never {},
     };
     storm.end(CALM).await;
+    let late = watch.end().await;
     let settled = load::settle(peers, &client, &clerk, scheme, SETTLE).await;
     peers.end().await;
     let store = peers.store();
@@ -171,7 +172,6 @@ async fn replay(
     let books = clerk.close();
     let accounts = account::account(&books, &found);
     let memory = memory.told();
-    let late = late.told();
     let (books, found, accounts) = (&books, &found, &accounts);
     let evidence = Evidence { books, found, accounts, mishaps, memory, late, settled };
     Ok(Report::new(options, scheme, &evidence, peers.kept()))

@@ -256,7 +256,7 @@ fn of_time(options: &Options, scheme: Scheme, evidence: &Evidence<'_>) -> Vec<Fi
         count("unwritable_above_1s", "times that took longer than a second", above),
         said(
             "late_max_ms",
-            "of it at most, the storm itself did not run",
+            "longest that one of the storm's tasks woke late",
             millis(late),
             time(late),
         ),
