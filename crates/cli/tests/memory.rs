@@ -6,8 +6,8 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -24,12 +24,19 @@ const LONG: usize = 10;
 const APPENDS: usize = 8;
 /// Conversations are summed up so often, so that what a turn reads stays as long as it is.
 const SUMMED_UP: usize = 8;
+/// Requests to deliver of a round that are dropped in the middle, under keys of so many bytes: together more
+/// than a round may lose.
+const DROPPED: usize = 4;
+const KEY_BYTES: usize = 500;
 /// Pages of the allocator that come and go. In the long form that is 2 KiB for each round, of some forty
-/// requests: what is lost at each turn, stream or session that is made is found if it is larger.
+/// requests: what is lost at each turn, stream or session that is made is found if it is larger, and what
+/// is kept for a request that was dropped, with its key.
 const ALLOWED_BYTES: u64 = 4 << 20;
 
 struct Client<'a> {
     gateway: &'a Gateway,
+    /// Where what it delivers arrives.
+    hook: &'a TcpListener,
     number: usize,
 }
 
@@ -82,6 +89,7 @@ impl Client<'_> {
         self.follow(&session);
         self.must("GET", &session, "/records?last=20", &Value::Null);
         self.child(&session, &key("k"));
+        self.dropped(round);
         if round % (SESSIONS * SUMMED_UP) < SESSIONS {
             self.must("POST", &session, "/compactions", &json!({ "key": key("c"), "keep": 5 }));
         }
@@ -108,16 +116,58 @@ impl Client<'_> {
         self.must("POST", parent, "/children", &body);
         self.must("DELETE", &child.replace('/', "%2F"), "", &Value::Null);
     }
+
+    /// Deliveries whose client goes away while the sink has them: each request is dropped in the middle.
+    /// The session is deleted with all of them open, so that none comes to its end later.
+    fn dropped(&self, round: usize) {
+        let session = format!("dropped%2F{}-{round}", self.number);
+        self.append(&session, "?create=true", "first");
+        for at in 0..DROPPED {
+            let asking = self.ask_for_delivery(&session, &format!("{at:0>KEY_BYTES$}"));
+            let (mut sink, _) = self.hook.accept().expect("it is delivered");
+            sink.read_exact(&mut [0]).expect("the sink has it");
+            drop(asking);
+            // Ends, in whatever way, when the gateway has noticed.
+            let _ = sink.read_to_end(&mut Vec::new());
+        }
+        self.must("DELETE", &session, "", &Value::Null);
+    }
+
+    fn ask_for_delivery(&self, session: &str, key: &str) -> TcpStream {
+        let sink = format!("hook{}", self.number);
+        let body = json!({ "key": key, "sink": sink, "text": "hello" }).to_string();
+        let address = self.gateway.address;
+        let head = format!(
+            "POST /v1/sessions/{session}/deliveries HTTP/1.1\r\nhost: {address}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(address).expect("connects");
+        stream.write_all((head + &body).as_bytes()).expect("writes");
+        stream
+    }
 }
 
 /// So many rounds of every client, at once.
-fn rounds(gateway: &Gateway, rounds: std::ops::Range<usize>) {
+fn rounds(clients: &[Client<'_>], rounds: &std::ops::Range<usize>) {
     thread::scope(|scope| {
-        for number in 0..CLIENTS {
-            let rounds = rounds.clone();
-            scope.spawn(move || rounds.for_each(|at| Client { gateway, number }.round(at)));
+        for client in clients {
+            scope.spawn(|| rounds.clone().for_each(|at| client.round(at)));
         }
     });
+}
+
+/// A sink for each of these, under its number.
+fn with_hooks(bench: &Bench, hooks: &[TcpListener]) -> Gateway {
+    let hook = |(number, hook): (usize, &TcpListener)| {
+        let address = hook.local_addr().expect("an address");
+        format!("[[webhooks]]\nname = \"hook{number}\"\nurl = \"http://{address}/\"\n")
+    };
+    let config: String = hooks.iter().enumerate().map(hook).collect();
+    let config = bench.write("gateway.toml", config);
+    let config = config.to_str().expect("text");
+    let arguments = ["--config", config, "--set", "durability=written"];
+    Gateway::start(command(&bench.path("store"), &arguments))
 }
 
 fn resident(gateway: &Gateway) -> u64 {
@@ -140,16 +190,17 @@ fn a_gateway_whose_sessions_stay_as_many_stays_as_large() {
     let is_long = std::env::var_os("SESSION_JOURNAL_LONG").is_some();
     let half = if is_long { ROUNDS * LONG } else { ROUNDS };
     let bench = Bench::new();
-    let gateway = Gateway::start(command(&bench.path("store"), &["--set", "durability=written"]));
-    for number in 0..CLIENTS {
-        Client { gateway: &gateway, number }.begin();
-    }
+    let hooks = [(); CLIENTS].map(|()| TcpListener::bind("127.0.0.1:0").expect("binds"));
+    let gateway = with_hooks(&bench, &hooks);
+    let client = |(number, hook)| Client { gateway: &gateway, hook, number };
+    let clients: Vec<_> = hooks.iter().enumerate().map(client).collect();
+    clients.iter().for_each(Client::begin);
     let mut sizes = Vec::new();
     for at in 0..3 {
-        rounds(&gateway, at * half..(at + 1) * half);
+        rounds(&clients, &(at * half..(at + 1) * half));
         sizes.push((resident(&gateway), held(&gateway)));
         println!("{} rounds: {:?} bytes, sessions held", (at + 1) * half * CLIENTS, sizes[at]);
-        (0..CLIENTS).for_each(|number| Client { gateway: &gateway, number }.release());
+        clients.iter().for_each(Client::release);
     }
     let [_, first, second] = sizes[..] else { panic!("a warm-up and two halves") };
     assert_eq!((first.1, second.1), (16, 16), "sessions that were deleted are not held");
