@@ -2,9 +2,8 @@
 
 mod support;
 
-use std::time::Duration;
-
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
