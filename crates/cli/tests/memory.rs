@@ -157,13 +157,16 @@ fn rounds(clients: &[Client<'_>], rounds: &std::ops::Range<usize>) {
     });
 }
 
-/// A sink for each of these, under its number.
+/// A sink for each of these, under its number. None is tried a second time: a sink is asked when its
+/// client expects it.
 fn with_hooks(bench: &Bench, hooks: &[TcpListener]) -> Gateway {
     let hook = |(number, hook): (usize, &TcpListener)| {
         let address = hook.local_addr().expect("an address");
         format!("[[webhooks]]\nname = \"hook{number}\"\nurl = \"http://{address}/\"\n")
     };
-    let config: String = hooks.iter().enumerate().map(hook).collect();
+    let hooks = hooks.iter().enumerate().map(hook);
+    let config: String =
+        ["[turns]\ndelivery_retry_ms = 0\n".to_owned()].into_iter().chain(hooks).collect();
     let config = bench.write("gateway.toml", config);
     let config = config.to_str().expect("text");
     let arguments = ["--config", config, "--set", "durability=written"];
