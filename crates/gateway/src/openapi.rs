@@ -93,12 +93,16 @@ fn parameters(route: &Route) -> Value {
     path.chain(query).chain(headers).collect()
 }
 
+const MARK: &str = "[0-9a-f]{32}-[0-9]{1,19}-[0-9a-f]{8}";
+
 /// What an argument of this kind may be. Words are its kinds of their own, one behind the other.
 fn argument(kind: &str) -> Value {
     match kind {
         // They are numbers of records, and counts.
-        "integer" => json!({ "type": "integer", "minimum": 0 }),
-        "mark" => json!({ "type": "string", "pattern": "^[0-9a-f]{32}-[0-9]{1,19}-[0-9a-f]{8}$" }),
+        "integer" => json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
+        "mark" => json!({ "type": "string", "pattern": format!("^{MARK}$") }),
+        // A client that saw no event yet may send the header empty.
+        "mark or nothing" => json!({ "type": "string", "pattern": format!("^({MARK})?$") }),
         "string" | "boolean" => json!({ "type": kind }),
         words => json!({ "type": "string", "enum": words.split('|').collect::<Vec<_>>() }),
     }

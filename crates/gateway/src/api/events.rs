@@ -55,7 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
             ],
             headers: &[(
                 "Last-Event-ID",
-                "mark",
+                "mark or nothing",
                 "The id of the last event that was seen; comes before `after`",
             )],
             answer: (200, STREAM, Some(EVENT)),
