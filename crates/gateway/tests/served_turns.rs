@@ -181,6 +181,20 @@ async fn the_stream_of_a_reader_writes_nothing() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_record_of_somebodys_own_is_not_the_answer_of_a_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::on(folder.path()).await;
+    let client = server.client();
+    new_session(&client, "a/s").await;
+    let own = json!({ "key": "m1/answer", "payload": "my own" });
+    client.post(&format!("{}/records", path("a/s")), own).await.well();
+    let target = format!("{}/m1", turns("a/s"));
+    assert_eq!(client.get(&target).await.code(), "not-found");
+    assert_eq!(client.delete(&target).await.code(), "not-found");
+    server.stop().await;
+}
+
 /// A5: who goes away holds nothing up, and the turn goes on.
 #[tokio::test]
 async fn a_client_that_goes_away_finds_its_answer_later() {

@@ -68,11 +68,14 @@ pub async fn stored(hub: &Hub, session: &SessionName, key: &str) -> Result<Answe
         let deliveries = outbox::deliveries(reader, |number| delivery_key(&of, number))?;
         Ok(Some((record, deliveries)))
     });
-    let Some((record, deliveries)) = found.await? else {
+    let none = || {
         let what = "no turn of this key runs here, and none was answered";
-        return Err(Problem::not_found(what).about(session));
+        Problem::not_found(what).about(session)
     };
-    Ok(Answer { deliveries, ..replayed(&record)? })
+    let (record, deliveries) = found.await?.ok_or_else(none)?;
+    // A record of somebody's own under such a key is no answer.
+    let answer = replayed(&record).map_err(|_| none())?;
+    Ok(Answer { deliveries, ..answer })
 }
 
 /// An answer stands behind its message: where nothing is lost there, none is missing.
