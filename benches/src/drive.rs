@@ -65,16 +65,21 @@ impl Done {
             for session in &mut *sessions {
                 let Some(payload) = payloads.next() else { return Ok(done) };
                 session.append(payload)?;
-                let now = Instant::now();
-                done.times.push(now - before);
-                done.bytes += payload.len() as u64;
-                before = now;
+                before = done.note(payload, before);
             }
             if before - begin >= turn.time {
                 break;
             }
         }
         Ok(done)
+    }
+
+    /// Something was appended since then; gives the time.
+    fn note(&mut self, payload: &Bytes, before: Instant) -> Instant {
+        let now = Instant::now();
+        self.times.push(now - before);
+        self.bytes += payload.len() as u64;
+        now
     }
 
     fn sample(&self, elapsed: Duration) -> Sample {
@@ -138,11 +143,8 @@ pub(crate) fn task_alone(runtime: &Runtime, session: &Session, turn: Turn<'_>) -
         let mut before = begin;
         for payload in payloads.iter().cycle().take(turn.appends) {
             session.append(payload.clone()).await?;
-            let now = Instant::now();
-            done.times.push(now - before);
-            done.bytes += payload.len() as u64;
-            before = now;
-            if now - begin >= turn.time {
+            before = done.note(payload, before);
+            if before - begin >= turn.time {
                 break;
             }
         }

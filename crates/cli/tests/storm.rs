@@ -8,7 +8,7 @@ use std::fs;
 use std::hash::BuildHasher;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use serde_json::Value;
 use support::{Bench, Said, has, signal, skip, wait_until};
@@ -126,6 +126,17 @@ fn processes(folder: &Path) -> Vec<PathBuf> {
     pids.filter(is_of_it).collect()
 }
 
+/// A storm whose gateways run, and the folder for what it makes.
+fn storm_of_ten_minutes(bench: &Bench, scheme: &str) -> (PathBuf, Child) {
+    let folder = bench.path("tmp");
+    fs::create_dir_all(&folder).expect("makes a folder");
+    let mut command = bench.command(&["storm", "--seconds", "600", "--scheme", scheme]);
+    command.args(["--agents", "4"]).env("TMPDIR", &folder);
+    let child = command.stderr(std::process::Stdio::piped()).spawn().expect("starts");
+    wait_until("both gateways", || processes(&folder).len() == 2);
+    (folder, child)
+}
+
 fn is_stopped(pid: &Path) -> bool {
     fs::read_to_string(pid.join("stat")).is_ok_and(|stat| stat.contains(") T "))
 }
@@ -135,12 +146,7 @@ fn is_stopped(pid: &Path) -> bool {
 fn the_gateways_of_a_storm_that_is_killed_are_gone_with_it_also_while_they_are_stopped() {
     for (scheme, stopped) in [("journal", false), ("journal", true), ("locks", true)] {
         let bench = Bench::new();
-        let folder = bench.path("tmp");
-        fs::create_dir_all(&folder).expect("makes a folder");
-        let mut command = bench.command(&["storm", "--seconds", "600", "--scheme", scheme]);
-        command.args(["--agents", "4"]).env("TMPDIR", &folder);
-        let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("starts");
-        wait_until("both gateways", || processes(&folder).len() == 2);
+        let (folder, mut child) = storm_of_ten_minutes(&bench, scheme);
         // The storm itself may let one go on that was stopped here.
         while stopped && !processes(&folder).iter().all(|pid| is_stopped(pid)) {
             for pid in processes(&folder) {
@@ -174,12 +180,7 @@ fn a_gateway_whose_parent_is_gone_already_does_not_start() {
 fn a_signal_ends_a_storm_and_its_gateways_and_leaves_nothing() {
     for scheme in ["journal", "locks"] {
         let bench = Bench::new();
-        let folder = bench.path("tmp");
-        fs::create_dir_all(&folder).expect("makes a folder");
-        let mut command = bench.command(&["storm", "--seconds", "600", "--scheme", scheme]);
-        command.args(["--agents", "4"]).env("TMPDIR", &folder);
-        let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("starts");
-        wait_until("both gateways", || processes(&folder).len() == 2);
+        let (folder, mut child) = storm_of_ten_minutes(&bench, scheme);
         signal(&child, "-INT");
         let code = child.wait().expect("ends").code();
         let mut said = String::new();

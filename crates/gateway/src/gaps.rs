@@ -19,10 +19,15 @@ pub(crate) fn hides(reader: &Reader, key: &str) -> Result<bool> {
     }
 }
 
+/// Whether what was asked for is lost, or may be.
+pub(crate) fn is_lost(error: &session_journal::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Corrupt)
+}
+
 /// What was found; nothing where it is lost, if it was there at all.
 pub(crate) fn unless_lost<T>(found: Result<Option<T>>) -> Result<Option<T>> {
     match found {
-        Err(error) if error.kind() == ErrorKind::Unknown => Ok(None),
+        Err(error) if is_lost(&error) => Ok(None),
         found => found,
     }
 }

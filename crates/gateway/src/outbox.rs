@@ -17,11 +17,11 @@ use session_journal::{AppendOptions, Durability, NewRecord, Reader, SessionName}
 
 use crate::conversation::{ANNOUNCE, MESSAGE, Message};
 use crate::failpoint::{Point, pass};
-use crate::gaps::hides;
+use crate::gaps::{hides, unless_lost};
 use crate::hub::{Ask, Hub};
 use crate::metrics::Kind;
 use crate::problem::{Problem, Result};
-use records::{Settled, done_at, done_record, intent_key, look, or_hidden};
+use records::{Settled, done_at, done_record, intent_key, look};
 
 pub(crate) use records::{deliveries, intent_at, intent_records, outgoing_key};
 pub use sinks::{Kept, Memory, SessionSink, Sink, SinkError, Webhook};
@@ -246,7 +246,7 @@ impl Outbox {
         let turn = alone.lock.lock().await;
         let delivery = self.deliver_alone(session, key).await;
         drop(turn);
-        if is_settled(&delivery) {
+        if is_over(&delivery) {
             locked(&self.waiting).remove(&place);
         }
         delivery
@@ -304,12 +304,12 @@ impl Outbox {
         let found = read(&self.hub, name, move |reader| {
             let Some(intent) = intent_at(reader, &key)? else { return Ok(None) };
             // Where damage may hide that it is done, the sink has the key and says so.
-            if let Some(done) = or_hidden(done_at(reader, &key))? {
+            if let Some(done) = unless_lost(done_at(reader, &key))? {
                 return Ok(Some(Found::Closed(intent.address, done)));
             }
             let message = match &intent.what {
                 What::Message(message) => Some(message.clone()),
-                What::Of(of) => or_hidden(reader.by_key(of))?.as_ref().and_then(Message::of),
+                What::Of(of) => unless_lost(reader.by_key(of))?.as_ref().and_then(Message::of),
             };
             let Some(message) = message else { return Ok(Some(Found::Lost(intent.address))) };
             let outgoing_key = outgoing_key(reader.id(), &key);
@@ -442,7 +442,7 @@ impl Drop for Alone<'_> {
 }
 
 /// Whether trying again is for nobody, or for somebody else.
-fn is_settled(delivery: &Result<Delivery>) -> bool {
+fn is_over(delivery: &Result<Delivery>) -> bool {
     match delivery {
         Ok(delivery) => !matches!(delivery.state, State::Pending { .. }),
         // What has room again, or was only in a hurry, is tried again.

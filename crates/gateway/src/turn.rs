@@ -43,6 +43,7 @@ use reading::intents_behind;
 use request::delivery_key;
 
 pub(crate) use reading::walk;
+pub(crate) use request::is_reserved;
 
 pub use answer::{Answer, stored};
 pub use request::{KEY_BYTES_MAX, OnLoss, Policy, TurnRequest, answer_key, check_key};

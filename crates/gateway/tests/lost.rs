@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use session_journal::Reader;
 use session_journal_gateway::Config;
-use session_journal_gateway::config::ProviderSettings;
 use session_journal_gateway::turn::OnLoss;
 use stage::stub::{Stub, completion};
 use support::{Answer, Client, Server, path};
@@ -62,7 +61,7 @@ impl Scene {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let stub = Stub::new(vec![completion("well", 100)]).await;
-        let server = serve(folder.path(), &stub, |_| {}).await;
+        let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
         server.client().post("/v1/sessions", json!({ "session": SESSION })).await.well();
         Self { folder, stub, server }
     }
@@ -104,7 +103,7 @@ impl Scene {
         for offset in offsets {
             damage.strikes(&file, *offset);
         }
-        let server = serve(folder.path(), &stub, change).await;
+        let server = Server::with_model(folder.path(), &stub.url, change).await;
         Self { folder, stub, server }
     }
 
@@ -128,22 +127,6 @@ impl Scene {
         self.server.stop().await;
         drop(self.folder);
     }
-}
-
-async fn serve(store: &Path, stub: &Stub, change: impl FnOnce(&mut Config)) -> Server {
-    let provider = ProviderSettings::OpenAi {
-        name: "local".to_owned(),
-        base_url: format!("{}/v1", stub.url),
-        model: "stub-1".to_owned(),
-        api_key_variable: None,
-        silence_ms: 60_000,
-    };
-    Server::start(store, |config| {
-        config.providers = vec![provider];
-        "local".clone_into(&mut config.turns.provider);
-        change(config);
-    })
-    .await
 }
 
 // ---- turns -----------------------------------------------------------------------------------
@@ -221,7 +204,7 @@ async fn a_whole_sector_of_many_messages_costs_these_and_no_more() {
     let sector = offsets[50] / 4096 * 4096;
     let open = OpenOptions::new().write(true).open(&file).expect("opens");
     open.write_all_at(&[0; 4096], sector).expect("writes");
-    let server = serve(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let scene = Scene { folder, stub, server };
     let answer = scene.turn("t1", "?ignore_gaps=true").await.well();
     let lost = &answer["answer"]["lost"];
@@ -400,7 +383,7 @@ async fn a_context_that_is_too_large_is_compacted_by_whoever_has_a_summary() {
     let Scene { folder, stub, server } = scene;
     server.stop().await;
     let small = |config: &mut Config| config.turns.context_bytes_max = 10_000;
-    let server = serve(folder.path(), &stub, small).await;
+    let server = Server::with_model(folder.path(), &stub.url, small).await;
     let scene = Scene { folder, stub, server };
     assert_eq!(scene.turn("t1", "").await.code(), "too-large");
     let compact = async |body: Value| scene.client().post(&target("compactions"), body).await;
@@ -587,7 +570,7 @@ async fn a_child_that_lost_the_record_of_its_parent_is_begun_again() {
         let Scene { folder, stub, server } = scene;
         server.stop().await;
         damage.strikes(&file, first);
-        let server = serve(folder.path(), &stub, |_| {}).await;
+        let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
         let scene = Scene { folder, stub, server };
 
         let refused = begin(&scene, "", &child).await;

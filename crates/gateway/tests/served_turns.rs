@@ -3,33 +3,15 @@
 mod stage;
 mod support;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use session_journal::{AppendOptions, NewRecord, SessionName};
-use session_journal_gateway::config::{ProviderSettings, Scope, Token, WebhookSettings};
-use session_journal_gateway::{Ask, Config};
+use session_journal_gateway::Ask;
+use session_journal_gateway::config::{Scope, Token, WebhookSettings};
 use sha2::{Digest, Sha256};
 use stage::stub::{Step, Stub, completion, ok, said, status, streaming};
 use support::{Client, Events, Server, path};
-
-/// A gateway whose default model is a stub's.
-async fn server_with(store: &Path, stub: &Stub, change: impl FnOnce(&mut Config)) -> Server {
-    let provider = ProviderSettings::OpenAi {
-        name: "local".to_owned(),
-        base_url: format!("{}/v1", stub.url),
-        model: "stub-1".to_owned(),
-        api_key_variable: None,
-        silence_ms: 60_000,
-    };
-    Server::start(store, |config| {
-        config.providers = vec![provider];
-        "local".clone_into(&mut config.turns.provider);
-        change(config);
-    })
-    .await
-}
 
 /// Says a word, waits for the bell, says another one.
 fn in_two_halves() -> Vec<Step> {
@@ -76,7 +58,7 @@ async fn kinds(client: &Client, session: &str) -> Vec<String> {
 async fn a_turn_is_answered_and_answered_the_same_when_it_is_asked_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![completion("well then", 7)]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let first = turn(&client, "a/s", "m1", "hello").await;
@@ -106,7 +88,7 @@ async fn a_turn_is_answered_and_answered_the_same_when_it_is_asked_again() {
 async fn a_stream_drafts_and_ends_with_what_is_stored() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![in_two_halves()]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let mut events = stream_turn(&client, "a/s", "m1").await;
@@ -147,7 +129,7 @@ async fn a_stream_drafts_and_ends_with_what_is_stored() {
 async fn the_stream_of_a_reader_writes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![in_two_halves()]).await;
-    let server = server_with(folder.path(), &stub, |config| {
+    let server = Server::with_model(folder.path(), &stub.url, |config| {
         let reader = Token { scopes: vec![Scope::Read], ..token("reader", "*") };
         config.tokens = vec![reader, token("writer", "*")];
     })
@@ -200,7 +182,7 @@ async fn a_record_of_somebodys_own_is_not_the_answer_of_a_turn() {
 async fn a_client_that_goes_away_finds_its_answer_later() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![in_two_halves()]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let mut events = stream_turn(&client, "a/s", "m1").await;
@@ -216,7 +198,7 @@ async fn a_client_that_goes_away_finds_its_answer_later() {
 async fn a_turn_that_nobody_waits_for_runs_and_can_be_cancelled() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![vec![streaming(), Step::Hang], completion("again", 100)]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let body = json!({ "key": "m1", "text": "hello" });
@@ -238,7 +220,7 @@ async fn a_turn_that_nobody_waits_for_runs_and_can_be_cancelled() {
 async fn who_waits_for_a_turn_that_is_cancelled_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![vec![streaming(), Step::Hang]]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let asking = client.clone();
@@ -256,7 +238,7 @@ async fn who_waits_for_a_turn_that_is_cancelled_is_told() {
 async fn a_gateway_that_stops_cancels_its_turns_and_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![in_two_halves(), completion("whole", 100)]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let mut events = stream_turn(&client, "a/s", "m1").await;
@@ -264,7 +246,7 @@ async fn a_gateway_that_stops_cancels_its_turns_and_says_so() {
     server.stop().await;
     let end = events.next().await.expect("an end");
     assert_eq!((end.name.as_str(), &end.json()["code"]), ("problem", &"cancelled".into()));
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     assert_eq!(kinds(&client, "a/s").await, ["message", "turn.draft", "turn.cancelled"]);
     assert_eq!(turn(&client, "a/s", "m1", "hello").await["answer"]["text"], "whole");
@@ -275,7 +257,7 @@ async fn a_gateway_that_stops_cancels_its_turns_and_says_so() {
 async fn what_came_in_between_is_told_where_the_caller_wants_to_know() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![in_two_halves()]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let asking = client.clone();
@@ -297,7 +279,7 @@ async fn what_came_in_between_is_told_where_the_caller_wants_to_know() {
 async fn a_stream_says_that_a_draft_does_not_count_any_more() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![in_two_halves(), completion("anew", 100)]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let body = json!({ "key": "m1", "text": "hello", "policy": "rerun" }).to_string();
@@ -338,8 +320,8 @@ async fn a_turn_is_finished_by_the_gateway_that_took_the_session() {
     let folder = tempfile::tempdir().expect("a folder");
     let (slow, fast) =
         (Stub::new(vec![in_two_halves()]).await, Stub::new(vec![completion("mine", 100)]).await);
-    let first = server_with(folder.path(), &slow, |_| {}).await;
-    let second = server_with(folder.path(), &fast, |_| {}).await;
+    let first = Server::with_model(folder.path(), &slow.url, |_| {}).await;
+    let second = Server::with_model(folder.path(), &fast.url, |_| {}).await;
     new_session(&first.client(), "a/s").await;
     let mut events = stream_turn(&first.client(), "a/s", "m1").await;
     events.next().await.expect("a draft");
@@ -362,7 +344,7 @@ async fn a_turn_is_finished_by_the_gateway_that_took_the_session() {
 async fn a_model_that_is_not_there_is_told_apart_from_everything_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let stub = Stub::new(vec![status("503 Busy", "loading")]).await;
-    let server = server_with(folder.path(), &stub, |_| {}).await;
+    let server = Server::with_model(folder.path(), &stub.url, |_| {}).await;
     let client = server.client();
     new_session(&client, "a/s").await;
     let answer = client.post(&turns("a/s"), json!({ "key": "m1", "text": "x" })).await;

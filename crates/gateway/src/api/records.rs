@@ -26,18 +26,14 @@ use crate::hub::Ask;
 use crate::json;
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
+use crate::turn::is_reserved;
 
 /// Kinds with one of these in front are the engine's, its tools' and the gateway's own: an intent to
 /// deliver reaches further than a session.
 const RESERVED: [&str; 2] = ["sj.", "delivery."];
 
-/// Keys with one of these in front are those of the gateway's own records. A record is stored once under
-/// its key: whoever takes the key of an intent, of its end or of a child keeps that record out for ever.
-/// They are those that no turn or delivery may choose either.
-const RESERVED_KEYS: [&str; 3] = ["sj.", "delivery/", "spawn/"];
-
 fn must_not_be_reserved(key: &str) -> Result<()> {
-    if RESERVED_KEYS.iter().any(|reserved| key.starts_with(reserved)) {
+    if is_reserved(key) {
         let what = "keys that begin with `sj.`, `delivery/` or `spawn/` are not for callers";
         return Err(Problem::invalid(what));
     }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use session_journal::{ErrorKind, Item, JournalId, NewRecord, Reader, Record, Sequence};
+use session_journal::{Item, JournalId, NewRecord, Reader, Record, Sequence};
 
 use super::{Delivery, Done, Intent, State};
 use crate::conversation::{DELIVERY_BEGIN, DELIVERY_DONE, DELIVERY_INTENT, DELIVERY_SETTLED};
+use crate::gaps::{is_lost, unless_lost};
 
 /// The key of the record before which a session has no deliveries.
 const BEGIN_KEY: &str = "delivery/begin";
@@ -50,9 +51,9 @@ pub(crate) fn deliveries(
 ) -> session_journal::Result<Vec<Delivery>> {
     let mut deliveries = Vec::new();
     for key in (0..).map(key_of) {
-        let Some(Intent { address, .. }) = or_hidden(intent_at(reader, &key))? else { break };
+        let Some(Intent { address, .. }) = unless_lost(intent_at(reader, &key))? else { break };
         let why = || "it is not done".to_owned();
-        let done = or_hidden(done_at(reader, &key))?;
+        let done = unless_lost(done_at(reader, &key))?;
         let state = done.map_or_else(|| State::Pending { why: why() }, State::from);
         deliveries.push(Delivery { key, address, state });
     }
@@ -116,7 +117,7 @@ pub(super) fn look(reader: &Reader) -> session_journal::Result<Option<Look>> {
         Ok(None) => return Ok(None),
         Ok(Some(begin)) => begin.sequence,
         // Damage may hide it: look everywhere.
-        Err(error) if is_hidden(&error) => Sequence::new(1),
+        Err(error) if is_lost(&error) => Sequence::new(1),
         Err(error) => return Err(error),
     };
     let last = last_settled(reader)?;
@@ -124,7 +125,7 @@ pub(super) fn look(reader: &Reader) -> session_journal::Result<Option<Look>> {
     if let Some(last) = &last {
         from = from.max(Sequence::new(last.before_seq));
         for &sequence in &last.open_seqs {
-            if let Some(intent) = or_hidden(reader.get(Sequence::new(sequence)))? {
+            if let Some(intent) = unless_lost(reader.get(Sequence::new(sequence)))? {
                 open.see(&intent);
             }
         }
@@ -203,28 +204,13 @@ fn last_settled(reader: &Reader) -> session_journal::Result<Option<Settled>> {
 
 /// Where damage may hide one, an earlier one is as true, and more is read.
 fn settled_at(reader: &Reader, number: u64) -> session_journal::Result<Option<Settled>> {
-    let record = or_hidden(reader.by_key(&settled_key(number)))?;
+    let record = unless_lost(reader.by_key(&settled_key(number)))?;
     let record = record.filter(|record| record.kind.as_deref() == Some(DELIVERY_SETTLED));
     Ok(record.and_then(|record| {
         let said: Settled = serde_json::from_slice(&record.payload).ok()?;
         // It tells of what came before it.
         (said.before_seq <= record.sequence.get()).then_some(Settled { number, ..said })
     }))
-}
-
-/// What may be there, and damage hides it, is not there for those who have no use for half of it.
-pub(super) fn or_hidden<T>(
-    found: session_journal::Result<Option<T>>,
-) -> session_journal::Result<Option<T>> {
-    match found {
-        Err(error) if is_hidden(&error) => Ok(None),
-        found => found,
-    }
-}
-
-/// Whether damage may hide what was asked for.
-fn is_hidden(error: &session_journal::Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Corrupt)
 }
 
 #[cfg(test)]

@@ -114,13 +114,18 @@ impl TurnRequest {
     }
 }
 
+/// Whether a key is one of the gateway's own records. A record is stored once under its key: whoever takes
+/// the key of an intent, of its end or of a child keeps that record out for ever.
+pub(crate) fn is_reserved(key: &str) -> bool {
+    ["sj.", "delivery/", "spawn/"].iter().any(|own| key.starts_with(own))
+}
+
 /// A key that a caller may choose.
 ///
 /// # Errors
 /// `invalid` where records of the gateway's own could have it.
 pub fn check_key(key: &str) -> Result<()> {
-    let is_own = ["sj.", "delivery/", "spawn/"].iter().any(|own| key.starts_with(own));
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || is_own || key.ends_with(ANSWER) {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || is_reserved(key) || key.ends_with(ANSWER) {
         let what = format!(
             "a key has 1 to {KEY_BYTES_MAX} bytes, begins not with sj., delivery/ or spawn/, and ends not with {ANSWER}"
         );

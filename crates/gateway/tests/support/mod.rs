@@ -16,6 +16,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
+use session_journal_gateway::config::ProviderSettings;
 use session_journal_gateway::{AppState, Config, Gateway, Stopper};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -49,6 +50,27 @@ impl Server {
         let (address, state) = (gateway.address(), gateway.state().clone());
         let stopper = gateway.stopper();
         Self { address, state, stopper, running: tokio::spawn(gateway.run()) }
+    }
+
+    /// One whose default model is a server at this address.
+    pub(crate) async fn with_model(
+        store: &Path,
+        url: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let provider = ProviderSettings::OpenAi {
+            name: "local".to_owned(),
+            base_url: format!("{url}/v1"),
+            model: "stub-1".to_owned(),
+            api_key_variable: None,
+            silence_ms: 60_000,
+        };
+        Self::start(store, |config| {
+            config.providers = vec![provider];
+            "local".clone_into(&mut config.turns.provider);
+            change(config);
+        })
+        .await
     }
 
     pub(crate) async fn on(store: &Path) -> Self {
