@@ -81,6 +81,9 @@ globalThis.seen = {
     .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
     .map((one) => `${one.tagName}.${one.getAttribute("class")}`)),
 
+  /** Nothing moves or changes its colour. */
+  rests: () => document.getAnimations().length === 0,
+
   /** Texts that can be seen and do not stand out from their ground: 4.5 to 1, 3 to 1 where large. */
   pale() {
     const parse = (text) => {

@@ -144,6 +144,8 @@ impl<'a> Tab<'a> {
 
     /// Keeps what is to be seen; every text of it stands out from its ground.
     pub(crate) fn show(&self, name: &str) {
+        // Colours pass into one another for a moment, and in between they are neither.
+        self.wait("seen.rests()");
         self.picture(name);
         assert_eq!(self.ask("seen.pale()"), json!([]), "texts that are too pale in {name}");
     }
