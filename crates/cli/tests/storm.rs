@@ -126,7 +126,8 @@ fn processes(folder: &Path) -> Vec<PathBuf> {
     pids.filter(is_of_it).collect()
 }
 
-/// A storm whose gateways run, and the folder for what it makes.
+/// A storm whose gateways serve, and the folder for what it makes. A process that was only just started does
+/// not say yet with whom it dies.
 fn storm_of_ten_minutes(bench: &Bench, scheme: &str) -> (PathBuf, Child) {
     let folder = bench.path("tmp");
     fs::create_dir_all(&folder).expect("makes a folder");
@@ -134,6 +135,10 @@ fn storm_of_ten_minutes(bench: &Bench, scheme: &str) -> (PathBuf, Child) {
     command.args(["--agents", "4"]).env("TMPDIR", &folder);
     let child = command.stderr(std::process::Stdio::piped()).spawn().expect("starts");
     wait_until("both gateways", || processes(&folder).len() == 2);
+    wait_until("a session", || {
+        let stores = left(&folder).into_iter().map(|storm| folder.join(storm).join("store"));
+        stores.filter_map(|store| fs::read_dir(store).ok()).flatten().next().is_some()
+    });
     (folder, child)
 }
 
