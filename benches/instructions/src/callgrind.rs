@@ -1,12 +1,11 @@
 //! Runs a case under Valgrind, and reads what it counted.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::baseline::Counts;
-use crate::strace;
+use crate::{memcheck, strace};
 
 /// What is counted: from where it begins to where it ends, on the thread that calls it.
 #[inline(never)]
@@ -40,7 +39,7 @@ pub(crate) fn count(name: &str, operations: u64) -> Result<Counts, String> {
     let text = fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     let nothing = || format!("{name}: nothing was counted");
     let instructions = instructions(&text).ok_or_else(nothing)?;
-    let allocations = calls_of(&text, &ALLOCATORS);
+    let allocations = memcheck::count(name)?;
     let system_calls = strace::count(name)?;
     #[allow(clippy::cast_precision_loss, reason = "counts of a few billions")]
     let each = |total: u64| total as f64 / operations as f64;
@@ -51,57 +50,19 @@ pub(crate) fn count(name: &str, operations: u64) -> Result<Counts, String> {
     })
 }
 
-const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
-
 fn instructions(text: &str) -> Option<u64> {
     let totals = text.lines().rev().find_map(|line| line.strip_prefix("totals: "))?;
     totals.trim().parse().ok().filter(|count| *count > 0)
-}
-
-/// How often functions of these names were called. A name stands behind its number where it comes
-/// first, and is left out later.
-fn calls_of(text: &str, functions: &[&str]) -> u64 {
-    let mut names: HashMap<&str, &str> = HashMap::new();
-    let mut called = "";
-    let mut calls = 0;
-    for line in text.lines() {
-        if let Some((field, rest)) = line.split_once('=')
-            && matches!(field, "fn" | "cfn")
-        {
-            let (number, name) = rest.split_once(' ').unwrap_or((rest, ""));
-            if !name.is_empty() {
-                names.insert(number, name);
-            }
-            if field == "cfn" {
-                called = names.get(number).copied().unwrap_or_default();
-            }
-        } else if let Some(rest) = line.strip_prefix("calls=")
-            && functions.contains(&called)
-        {
-            calls += rest.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-    }
-    calls
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OUT: &str = "events: Ir\n\
-        fn=(1) measured\n16 3\ncfn=(2) malloc\ncalls=4 0\n16 400\n\
-        fn=(3) other\ncfn=(2)\ncalls=1 0\n16 100\ncfn=(4) free\ncalls=5 0\n16 20\n\
-        totals: 523\n";
-
-    #[test]
-    fn totals_and_calls_are_read() {
-        assert_eq!(instructions(OUT), Some(523));
-        assert_eq!(calls_of(OUT, &ALLOCATORS), 5);
-    }
-
     #[test]
     fn a_run_that_counted_nothing_is_no_result() {
-        assert_eq!(instructions(&OUT.replace("523", "0")), None);
+        assert_eq!(instructions("events: Ir\ntotals: 523\n"), Some(523));
+        assert_eq!(instructions("events: Ir\ntotals: 0\n"), None);
         assert_eq!(instructions("events: Ir\n"), None);
     }
 }

@@ -1,8 +1,9 @@
 //! What the hot paths of the engine cost, counted: instructions, system calls, allocations.
 //!
 //! Times on a shared machine vary twofold; counts do not. Each case runs under Valgrind's Callgrind in
-//! a process of its own, which counts what the case's own thread does between two points, and once more
-//! under strace. The result is compared with `baseline.txt`: what grew fails, unless the baseline says why.
+//! a process of its own, which counts what the case's own thread does between two points, then under
+//! strace for its system calls, and under Memcheck for its allocations. The result is compared with
+//! `baseline.txt`: what grew fails, unless the baseline says why.
 //!
 //! Run by `scripts/instructions`, which installs both where it may.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
@@ -11,6 +12,7 @@ mod baseline;
 mod callgrind;
 mod cases;
 mod host;
+mod memcheck;
 mod strace;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +28,8 @@ const USAGE: &str = "instructions [--set WHY] [--before BASELINE] [CASE…]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.as_slice() {
-        [first, name, folder] if first == "--measure" => measure(name, Path::new(folder)),
+        [what, name, folder] if what == "--measure" => measure(name, Path::new(folder), true),
+        [what, name, folder] if what == "--prepare" => measure(name, Path::new(folder), false),
         _ => Asked::parse(arguments).and_then(|asked| asked.run()),
     };
     match done {
@@ -39,12 +42,14 @@ fn main() -> ExitCode {
 }
 
 /// The child under Valgrind.
-fn measure(name: &str, folder: &Path) -> Result<ExitCode, String> {
+fn measure(name: &str, folder: &Path, all: bool) -> Result<ExitCode, String> {
     let case = cases::find(name).ok_or_else(|| format!("there is no case {name}"))?;
     let mut operations = (case.prepare)(folder);
-    strace::mark();
-    callgrind::measured(&mut *operations);
-    strace::mark();
+    if all {
+        strace::mark();
+        callgrind::measured(&mut *operations);
+        strace::mark();
+    }
     Ok(ExitCode::SUCCESS)
 }
 
