@@ -116,7 +116,7 @@ impl Writer {
     /// The first record with this key, where the journal holds it.
     fn held(&mut self, key: &str, ignore_gaps: bool) -> Result<Option<Appended>> {
         match self.index.find_key(&self.source, key)? {
-            KeyFound::At(header) => Ok(Some(Appended {
+            KeyFound::At(header, _) => Ok(Some(Appended {
                 sequence: Sequence::new(header.sequence),
                 generation: Generation::new(header.generation),
                 offset: Offset::new(header.offset),

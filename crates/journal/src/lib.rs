@@ -60,6 +60,7 @@
 struct EmbeddingGuide;
 
 mod actor;
+mod ahead;
 mod append;
 mod background;
 mod backwards;
