@@ -61,6 +61,7 @@ struct EmbeddingGuide;
 
 mod actor;
 mod ahead;
+mod answer;
 mod append;
 mod background;
 mod backwards;
