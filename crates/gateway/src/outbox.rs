@@ -366,6 +366,11 @@ impl Outbox {
         locked(&self.waiting).len()
     }
 
+    /// Nothing of this session is to be tried again: it was deleted.
+    pub fn forget(&self, session: &SessionName) {
+        locked(&self.waiting).retain(|(name, _)| name != session);
+    }
+
     /// The deliveries that are not done, in the order of their intents. Cost: a session that never
     /// delivered is asked for one key; of any other the records from its first delivery on are read,
     /// or from the place where [`recover`](Self::recover) found that all before is done.

@@ -372,5 +372,6 @@ async fn remove(
     Query(query): Query<TakeoverQuery>,
 ) -> Result<StatusCode> {
     state.hub.delete(&name, query.ask()).await?;
+    state.turns.tools().outbox.forget(&name);
     Ok(StatusCode::NO_CONTENT)
 }
