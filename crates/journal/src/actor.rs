@@ -8,17 +8,20 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::answer::Answering;
 use crate::append::Batch;
 use crate::error::{Cause, Error, Rejected, Result};
 use crate::mutation::races::{self, Race};
-use crate::options::AppendOptions;
+use crate::options::{AppendOptions, Durability};
+use crate::pool::Job;
 use crate::record::{Appended, Mark, NewRecord};
 use crate::replace::{Compaction, Copy};
 use crate::report::Opening;
 use crate::store::Shared;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, Notify, mpsc, oneshot};
+use crate::sync::{Condvar, EXPLORED, Mutex, Notify, oneshot, thread};
 use crate::watch::Bell;
 use crate::writer::Writer;
 
@@ -28,7 +31,7 @@ const TURN_REQUESTS: usize = 1024;
 /// Where an answer goes: to a task, or to a thread.
 pub(crate) enum Reply<T> {
     Task(oneshot::Sender<T>),
-    Thread(mpsc::SyncSender<T>),
+    Thread(Answering<T>),
 }
 
 impl<T> Reply<T> {
@@ -36,7 +39,7 @@ impl<T> Reply<T> {
     fn send(self, answer: T) {
         match self {
             Self::Task(sender) => drop(sender.send(answer)),
-            Self::Thread(sender) => drop(sender.send(answer)),
+            Self::Thread(sender) => sender.send(answer),
         }
     }
 }
@@ -58,6 +61,34 @@ pub(crate) enum Request {
     BeginCompaction(Reply<Result<Compaction>>),
 }
 
+/// What is served in one turn.
+enum Taken {
+    One(Option<Request>),
+    Many(Vec<Request>),
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::One(request) => request.is_none(),
+            Self::Many(requests) => requests.is_empty(),
+        }
+    }
+}
+
+impl IntoIterator for Taken {
+    type Item = Request;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Request>, std::vec::IntoIter<Request>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let (one, many) = match self {
+            Self::One(request) => (request, Vec::new()),
+            Self::Many(requests) => (None, requests),
+        };
+        one.into_iter().chain(many)
+    }
+}
+
 #[derive(Default)]
 struct Inbox {
     requests: VecDeque<Request>,
@@ -72,12 +103,49 @@ pub(crate) struct Published {
     pub(crate) durable_sequence: u64,
 }
 
+/// How many waited for the last sync together, and how long it is worth to wait for one of them.
+#[derive(Default)]
+struct Rhythm {
+    together: AtomicUsize,
+    patience_ns: AtomicU64,
+}
+
+/// Of the time of a sync; a sync for some of them alone would take all of it.
+const PATIENCE: u32 = 8;
+
+impl Rhythm {
+    /// So many were answered; behind a sync where it is said when that turn began.
+    fn note(&self, together: usize, begun: Option<Instant>) {
+        let Some(begun) = begun else {
+            self.together.store(0, Ordering::Relaxed);
+            return;
+        };
+        let patience = u64::try_from((begun.elapsed() / PATIENCE).as_nanos()).unwrap_or(0);
+        self.together.store(together, Ordering::Relaxed);
+        self.patience_ns.store(patience.min(PATIENCE_MAX_NS), Ordering::Relaxed);
+    }
+}
+
+/// On a slow disk, or where a sync was in the way of another one, they come no later than elsewhere.
+const PATIENCE_MAX_NS: u64 = 100_000;
+
+/// Whose thread a turn runs on.
+#[derive(Clone, Copy)]
+enum Server {
+    /// One of the engine's: it goes on by itself where there is more.
+    Pool,
+    /// A blocking caller's, who wants to go on with something else.
+    Caller,
+}
+
 pub(crate) struct Actor {
     shared: Arc<Shared>,
     opening: Opening,
     path: std::path::PathBuf,
+    durability: Durability,
     inbox: Mutex<Inbox>,
     waiting: AtomicUsize,
+    rhythm: Rhythm,
     freed: Condvar,
     freed_lock: Mutex<()>,
     freed_tasks: Notify,
@@ -103,10 +171,12 @@ impl Actor {
             Published { mark: writer.mark(), durable_sequence: writer.durable.sequence };
         Arc::new(Self {
             path: writer.path().to_owned(),
+            durability: writer.options.durability,
             shared,
             opening,
             inbox: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            rhythm: Rhythm::default(),
             freed: Condvar::new(),
             freed_lock: Mutex::new(()),
             freed_tasks: Notify::new(),
@@ -130,6 +200,11 @@ impl Actor {
 
     pub(crate) fn published(&self) -> Published {
         *self.published.lock()
+    }
+
+    /// Whether an append with these options is answered behind its write.
+    pub(crate) fn is_answered_soon(&self, options: &AppendOptions) -> bool {
+        options.durability.unwrap_or(self.durability) == Durability::Written
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -172,6 +247,10 @@ impl Actor {
 
     /// Waits for a place in the inbox.
     pub(crate) async fn enter(&self) {
+        // Registering for what hardly ever comes costs more than the place.
+        if self.try_enter() {
+            return;
+        }
         loop {
             if races::broken(Race::LooksThenRegisters) && self.try_enter() {
                 return;
@@ -209,17 +288,16 @@ impl Actor {
         }
     }
 
-    /// Puts a request in, whose place was taken before, and sees that somebody serves it.
-    pub(crate) fn post(self: &Arc<Self>, request: Request) {
-        if self.push(request) {
-            self.schedule();
-        }
+    /// Puts a request in, whose place was taken before, and sees that somebody serves it. True where a
+    /// thread that is awake does so at once.
+    pub(crate) fn post(self: &Arc<Self>, request: Request) -> bool {
+        self.push(request) && self.schedule()
     }
 
     /// As [`post`](Self::post), but serves it on this thread where nobody is at it.
     pub(crate) fn post_and_serve(self: &Arc<Self>, request: Request) {
         if self.push(request) {
-            self.serve();
+            self.serve(Server::Caller);
         }
     }
 
@@ -230,9 +308,13 @@ impl Actor {
         !std::mem::replace(&mut inbox.scheduled, true)
     }
 
-    fn schedule(self: &Arc<Self>) {
+    fn schedule(self: &Arc<Self>) -> bool {
+        self.shared.pool.submit(self.next_turn())
+    }
+
+    fn next_turn(self: &Arc<Self>) -> Job {
         let actor = Arc::clone(self);
-        self.shared.pool.submit(Box::new(move || actor.serve()));
+        Box::new(move || actor.serve(Server::Pool))
     }
 
     /// Has somebody look whether a sync or a check is due; false where somebody is at it already, who
@@ -250,13 +332,15 @@ impl Actor {
     // ---- a turn ----------------------------------------------------------------------------
 
     /// One turn; then the next actor's, and this one's again behind it if more came.
-    fn serve(self: &Arc<Self>) {
-        let requests: Vec<Request> = {
-            let mut inbox = self.inbox.lock();
-            let take = inbox.requests.len().min(TURN_REQUESTS);
-            inbox.requests.drain(..take).collect()
+    fn serve(self: &Arc<Self>, server: Server) {
+        self.gather();
+        let mut inbox = self.inbox.lock();
+        let taken = inbox.requests.len().min(TURN_REQUESTS);
+        let requests = match taken {
+            1 => Taken::One(inbox.requests.pop_front()),
+            _ => Taken::Many(inbox.requests.drain(..taken).collect()),
         };
-        let taken = requests.len();
+        drop(inbox);
         // A panic in a caller's disk or host must not leave everybody waiting.
         if catch_unwind(AssertUnwindSafe(|| self.turn(requests))).is_err() {
             self.end_after_panic();
@@ -265,9 +349,37 @@ impl Actor {
         let mut inbox = self.inbox.lock();
         if inbox.requests.is_empty() || races::broken(Race::ClearedBlindly) {
             inbox.scheduled = false;
-        } else {
-            drop(inbox);
-            self.schedule();
+            return;
+        }
+        drop(inbox);
+        match server {
+            Server::Pool => self.shared.pool.again(self.next_turn()),
+            Server::Caller => {
+                self.schedule();
+            }
+        }
+    }
+
+    /// Producers that waited for one sync come back one after the other, and the first of them would
+    /// sync for itself alone while the others wait for that: waits for as many as there were, for as long
+    /// as they keep coming.
+    fn gather(&self) {
+        let expected = self.rhythm.together.load(Ordering::Relaxed);
+        if expected < 2 {
+            return;
+        }
+        let patience = Duration::from_nanos(self.rhythm.patience_ns.load(Ordering::Relaxed));
+        let (mut there, mut last_came) = (self.depth(), Instant::now());
+        while there > 0 && there < expected && (EXPLORED || last_came.elapsed() < patience) {
+            thread::yield_now();
+            if EXPLORED {
+                // No clock decides in an explored schedule.
+                return;
+            }
+            let now_there = self.depth();
+            if now_there > there {
+                (there, last_came) = (now_there, Instant::now());
+            }
         }
     }
 
@@ -278,7 +390,7 @@ impl Actor {
         self.publish(&writer);
     }
 
-    fn turn(self: &Arc<Self>, requests: Vec<Request>) {
+    fn turn(self: &Arc<Self>, requests: Taken) {
         self.last_used.store(self.shared.handles.tick(), Ordering::Relaxed);
         let mut writer = self.writer.lock();
         if requests.is_empty() && writer.is_parked() {
@@ -295,21 +407,43 @@ impl Actor {
             let _ = writer.check_if_due(now);
             writer.keep_up(now);
         }
-        let mut appends = Vec::new();
-        for request in requests {
-            match request {
-                Request::Append(append) => appends.push(append),
-                other => {
-                    self.append(&mut writer, std::mem::take(&mut appends));
-                    self.other(&mut writer, other);
-                }
-            }
+        match requests {
+            Taken::One(Some(Request::Append(append))) => self.append_one(&mut writer, append),
+            Taken::One(Some(other)) => self.other(&mut writer, other),
+            Taken::One(None) => {}
+            Taken::Many(requests) => self.serve_in_order(&mut writer, requests),
         }
-        self.append(&mut writer, appends);
         self.publish(&writer);
         if writer.unsynced_bytes() > 0 && !writer.is_finished() {
             self.shared.timer.watch_over(self);
         }
+    }
+
+    /// Appends that follow one another together, everything else in its turn.
+    fn serve_in_order(self: &Arc<Self>, writer: &mut Writer, requests: Vec<Request>) {
+        let mut appends = Vec::with_capacity(requests.len());
+        for request in requests {
+            match request {
+                Request::Append(append) => appends.push(append),
+                other => {
+                    self.append(writer, std::mem::take(&mut appends));
+                    self.other(writer, other);
+                }
+            }
+        }
+        self.append(writer, appends);
+    }
+
+    /// One that nobody else waits beside.
+    fn append_one(&self, writer: &mut Writer, request: AppendRequest) {
+        let AppendRequest { records, options, reply } = request;
+        let answer = writer.append_batch(Batch { records: &records, options: &options });
+        self.rhythm.note(1, None);
+        // What was acknowledged is to be seen by whoever hears of it.
+        if !races::broken(Race::PublishesLate) {
+            self.publish(writer);
+        }
+        reply.send(answer.map_err(|error| Rejected { error, records }));
     }
 
     fn append(&self, writer: &mut Writer, requests: Vec<AppendRequest>) {
@@ -320,7 +454,13 @@ impl Actor {
             .iter()
             .map(|AppendRequest { records, options, .. }| Batch { records, options })
             .collect();
+        let own = writer.options.durability;
+        let syncs = batches
+            .iter()
+            .any(|batch| batch.options.durability.unwrap_or(own) == Durability::Durable);
+        let begun = syncs.then(Instant::now);
         let answers = writer.append_group(&batches);
+        self.rhythm.note(batches.len(), begun);
         // What was acknowledged is to be seen by whoever hears of it.
         if !races::broken(Race::PublishesLate) {
             self.publish(writer);
@@ -333,7 +473,7 @@ impl Actor {
 
     fn other(self: &Arc<Self>, writer: &mut Writer, request: Request) {
         match request {
-            Request::Append(append) => self.append(writer, vec![append]),
+            Request::Append(append) => self.append_one(writer, append),
             Request::Sync(reply) => self.answer(reply, writer, Writer::sync),
             Request::Close(reply) => self.answer(reply, writer, Writer::release),
             Request::Delete(reply) => self.answer(reply, writer, Writer::delete),
@@ -409,7 +549,7 @@ impl Actor {
     }
 }
 
-fn refuse(requests: Vec<Request>, error: &Error) {
+fn refuse(requests: Taken, error: &Error) {
     for request in requests {
         let error = error.clone();
         match request {

@@ -63,8 +63,7 @@ impl Writer {
     /// Makes true what the acknowledgement is going to say: whether it is durable.
     fn settle_acknowledgement(&mut self, durability: Durability, now: i64) -> Result<bool> {
         // Ended by what was written after it: it stands in the file, and was not synced.
-        if let Err(error) = self.guard() {
-            let why = error.cause().to_string();
+        if let Some(why) = self.ended_why() {
             return Err(Error::new(self.path(), Cause::Unknown { why }));
         }
         let settled = match durability {
@@ -116,7 +115,7 @@ impl Writer {
     /// The first record with this key, where the journal holds it.
     fn held(&mut self, key: &str, ignore_gaps: bool) -> Result<Option<Appended>> {
         match self.index.find_key(&self.source, key)? {
-            KeyFound::At(header) => Ok(Some(Appended {
+            KeyFound::At(header, _) => Ok(Some(Appended {
                 sequence: Sequence::new(header.sequence),
                 generation: Generation::new(header.generation),
                 offset: Offset::new(header.offset),
@@ -154,17 +153,24 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends everything that waited: one write where possible, one sync for all that asked for
-    /// one. An answer per batch, in order.
-    pub(crate) fn append_group(&mut self, batches: &[Batch<'_>]) -> Vec<Answer> {
-        if let [Batch { records: [record], options }] = batches
+    /// Appends one batch: the short way where it is one record and asks for nothing unusual.
+    pub(crate) fn append_batch(&mut self, batch: Batch<'_>) -> Answer {
+        if let Batch { records: [record], options } = batch
             && matches!(options.expect, Expect::Anything)
             && !options.allow_duplicate_keys
             && !options.ignore_gaps
         {
             let durability = options.durability.unwrap_or(self.options.durability);
-            return vec![self.append_one(record, durability).map(|appended| vec![appended])];
+            return self.append_one(record, durability).map(|appended| vec![appended]);
         }
+        self.append_group(&[batch])
+            .pop()
+            .unwrap_or_else(|| Err(Error::invalid(self.path(), "no answer")))
+    }
+
+    /// Appends everything that waited: one write where possible, one sync for all that asked for
+    /// one. An answer per batch, in order.
+    pub(crate) fn append_group(&mut self, batches: &[Batch<'_>]) -> Vec<Answer> {
         let now = self.options.host.now_ms();
         let mut group = Group::new(batches);
         for (which, batch) in batches.iter().enumerate() {
@@ -225,7 +231,7 @@ impl Writer {
             self.check_limits(record)?;
         }
         self.check_expectation(&batch.options.expect)?;
-        let mut plan = Plan { drafts: Vec::new(), held: Vec::new(), bytes: 0 };
+        let mut plan = Plan { drafts: Vec::new(), held: Vec::new(), records: 0, bytes: 0 };
         let mut own_keys = HashSet::new();
         for record in batch.records {
             let draft = draft_of(record, now);
@@ -242,7 +248,7 @@ impl Writer {
                 plan.bytes += draft.frame_len();
                 plan.drafts.push(draft);
             }
-            plan.held.push(held);
+            plan.note_held(held);
         }
         self.check_batch_limit(plan.bytes)?;
         Ok(plan)
@@ -359,9 +365,25 @@ fn draft_of(record: &NewRecord, now: i64) -> Draft<'_> {
 /// A batch that is ready to be written.
 struct Plan<'a> {
     drafts: Vec<Draft<'a>>,
-    /// Per record of the batch, the one that holds its key already.
+    /// Per record of the batch, the one that holds its key already; empty where there is none.
     held: Vec<Option<Appended>>,
+    records: usize,
     bytes: u64,
+}
+
+impl Plan<'_> {
+    /// The record that holds the key of the next one of the batch, if there is one.
+    fn note_held(&mut self, held: Option<Appended>) {
+        if held.is_some() || !self.held.is_empty() {
+            self.held.resize(self.records, None);
+            self.held.push(held);
+        }
+        self.records += 1;
+    }
+
+    fn held(&self, which: usize) -> Option<Appended> {
+        self.held.get(which).copied().flatten()
+    }
 }
 
 /// Batches that go into one write.
@@ -424,8 +446,8 @@ impl<'a, 'b> Group<'a, 'b> {
                 Some(error) if i >= stored => Err(error.clone()),
                 _ => {
                     let mut drafts = plan.drafts.iter();
-                    let answer = plan.held.into_iter().map(|held| {
-                        held.unwrap_or_else(|| {
+                    let answer = (0..plan.records).map(|record| {
+                        plan.held(record).unwrap_or_else(|| {
                             sequence += 1;
                             let here = Offset::new(offset);
                             offset += drafts.next().map_or(0, Draft::frame_len);

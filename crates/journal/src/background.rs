@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use crate::host::Host;
 use crate::pool::{Job, Pool};
 use crate::storage::Storage;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex};
 
 /// Syncs of so many files are under way at a time, over all owners of this process.
@@ -23,6 +24,8 @@ pub(crate) fn run(job: Job) {
 
 #[derive(Debug, Default)]
 struct Outcome {
+    /// Cheaper to ask than the result itself: every append does.
+    is_known: AtomicBool,
     result: Mutex<Option<io::Result<()>>>,
     known: Condvar,
 }
@@ -42,6 +45,7 @@ impl BackgroundSync {
             // Before the answer: who hears it may rely on the descriptor being closed.
             drop(file);
             *told.result.lock() = Some(result);
+            told.is_known.store(true, Ordering::Release);
             told.known.notify_all();
         }));
         Self(outcome)
@@ -49,7 +53,7 @@ impl BackgroundSync {
 
     /// Whether it has answered.
     pub(crate) fn is_done(&self) -> bool {
-        self.0.result.lock().is_some()
+        self.0.is_known.load(Ordering::Acquire)
     }
 
     /// Waits for its answer.

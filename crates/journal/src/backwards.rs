@@ -1,18 +1,18 @@
 //! Reading backwards: from frame to frame as each points at the one before it, and by reading
 //! forwards where nothing sound stands there.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::chain::Chain;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{FrameHeader, FrameKind, PAGE_LEN};
-use crate::index::Source;
-use crate::locate::read_frame;
+use crate::locate::frame_in;
 use crate::record::{Gap, Record};
 use crate::scan::Step;
-use crate::view::{Item, View, record_of, strictly};
+use crate::view::{Item, View, record_in, strictly};
+use crate::window::{CHUNK, Window};
 
 /// Records from the last to the first. Strict: at a gap it gives `Corrupt` once and ends.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub struct Backwards {
 }
 
 /// Records from the last to the first, and the gaps between them.
-#[derive(Debug)]
 pub struct GapBackwards {
     view: Arc<View>,
+    window: Window,
     /// Where the frame to look at next begins; zero for none.
     next: u64,
     /// The frame behind it begins here, and has this sequence before it.
@@ -36,9 +36,16 @@ pub struct GapBackwards {
     begun: bool,
 }
 
+impl fmt::Debug for GapBackwards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backwards").field("behind", &self.behind).finish_non_exhaustive()
+    }
+}
+
 impl Backwards {
     pub(crate) fn new(view: Arc<View>) -> Self {
         let gaps = GapBackwards {
+            window: Window::new(Arc::clone(&view.source.file), view.end, CHUNK),
             next: view.last_offset,
             behind: view.end,
             expected: view.last,
@@ -94,14 +101,15 @@ impl GapBackwards {
                 let gap = self.view.gap_at_end(self.view.last + 1, self.view.lost_at_end);
                 return Ok(Some(Item::Gap(gap)));
             }
-            let Some((header, body)) = self.frame_before()? else {
+            let Some(header) = self.frame_before()? else {
                 return Ok(self.gap_to(0, PAGE_LEN).map(Item::Gap));
             };
             let gap = self.gap_to(header.sequence, header.end());
             self.behind = header.offset;
             self.expected = header.sequence;
             if header.kind == FrameKind::Record {
-                self.waiting = record_of(&header, &Bytes::from(body));
+                let record = record_in(&mut self.window, &header);
+                self.waiting = record.map_err(|error| self.io(error))?;
                 self.expected = self.expected.saturating_sub(1);
             }
             if let Some(gap) = gap {
@@ -122,11 +130,10 @@ impl GapBackwards {
 
     /// The chain frame before the one that was given last: where it points, or, where nothing sound
     /// stands there, by reading forwards from the nearest known place.
-    fn frame_before(&mut self) -> Result<Option<(FrameHeader, Vec<u8>)>> {
-        let Source { file, path, codec } = self.view.source.clone();
+    fn frame_before(&mut self) -> Result<Option<FrameHeader>> {
         if let Some(at) = self.found.pop() {
-            let frame = read_frame(&*file, &path, &codec, at)?;
-            if let Some((header, _)) = &frame
+            let frame = self.frame(at)?;
+            if let Some(header) = &frame
                 && self.found.is_empty()
             {
                 self.next = header.previous;
@@ -138,15 +145,28 @@ impl GapBackwards {
         }
         if self.next != 0
             && self.next < self.behind
-            && let Some((header, body)) = read_frame(&*file, &path, &codec, self.next)?
+            && let Some(header) = self.frame(self.next)?
             && (header.is_alone() || self.is_known_whole(&header))
             && !self.something_may_be_between(&header)
         {
             self.next = header.previous;
-            return Ok(Some((header, body)));
+            return Ok(Some(header));
         }
         self.read_forwards()?;
         if self.found.is_empty() { Ok(None) } else { self.frame_before() }
+    }
+
+    /// The frame that stands here, before the one that was given last.
+    fn frame(&mut self, at: u64) -> Result<Option<FrameHeader>> {
+        let codec = self.view.source.codec;
+        if !self.window.shows(at) {
+            self.window.load_before(at, self.behind).map_err(|error| self.io(error))?;
+        }
+        frame_in(&mut self.window, &codec, at).map_err(|error| self.io(error))
+    }
+
+    fn io(&self, error: io::Error) -> Error {
+        Error::io(&self.view.source.path, "read", error)
     }
 
     /// Records are missing behind this frame, and there are bytes in which they may stand: the writer of

@@ -63,6 +63,7 @@ impl Chain {
     }
 
     /// The chain as it is right behind this frame, which is known to be in it.
+    #[inline]
     pub(crate) fn behind(header: &FrameHeader) -> Self {
         let sealed = header.kind == FrameKind::Seal;
         Self { last: Some(*header), start: header.sequence, end: header.end(), sealed }
@@ -94,6 +95,7 @@ impl Chain {
     }
 
     /// Whether the frame, sound, self-placed and of a whole batch, is in the chain.
+    #[inline]
     pub(crate) fn admits(&self, frame: &FrameHeader) -> Result<(), Void> {
         let Some(last) = &self.last else { return Ok(()) };
         if frame.kind == FrameKind::Seal && mutation::broken(Mutation::FloatingSeal) {
@@ -126,6 +128,7 @@ impl Chain {
     }
 
     /// Takes an admitted frame and says what is missing before it.
+    #[inline]
     pub(crate) fn accept(&mut self, frame: &FrameHeader) -> Measure {
         let next = self.sequence() + 1;
         let missing = match frame.kind {

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::chain::Chain;
 use crate::error::{Error, Result};
 use crate::format::{
@@ -37,8 +39,8 @@ pub(crate) struct Place {
 /// Whether a key is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyFound {
-    /// Here, verified.
-    At(FrameHeader),
+    /// Here, verified: its header and its body.
+    At(FrameHeader, Bytes),
     /// Nowhere.
     Absent,
     /// Not found, but damage may hide it.
@@ -318,7 +320,7 @@ impl Index {
             match Self::key_in_run(source, run, hash, key)? {
                 KeyFound::Absent => {}
                 KeyFound::Hidden => hidden = true,
-                found @ KeyFound::At(_) => return Ok(found),
+                found @ KeyFound::At(..) => return Ok(found),
             }
         }
         let (least, most) = (KeyEntry { hash, offset: 0 }, KeyEntry { hash, offset: u64::MAX });
@@ -326,7 +328,7 @@ impl Index {
             match source.key_at(entry.offset, key)? {
                 KeyFound::Absent => {}
                 KeyFound::Hidden => hidden = true,
-                found @ KeyFound::At(_) => return Ok(found),
+                found @ KeyFound::At(..) => return Ok(found),
             }
         }
         let hidden = hidden && !mutation::broken(Mutation::KeyForgotten);
@@ -342,7 +344,7 @@ impl Index {
             match source.key_at(offset, key)? {
                 KeyFound::Absent => {}
                 KeyFound::Hidden => hidden = true,
-                found @ KeyFound::At(_) => return Ok(found),
+                found @ KeyFound::At(..) => return Ok(found),
             }
         }
         Ok(if hidden { KeyFound::Hidden } else { KeyFound::Absent })
@@ -363,7 +365,7 @@ impl Index {
                     }
                     let body = scanner.body(&frame.header)?;
                     if meta_of(&frame.header, body).and_then(|meta| meta.key) == Some(key) {
-                        return Ok(KeyFound::At(frame.header));
+                        return Ok(KeyFound::At(frame.header, Bytes::copy_from_slice(body)));
                     }
                 }
                 Step::Claim(_) => {}
@@ -468,6 +470,6 @@ impl Source {
             return Ok(KeyFound::Hidden);
         };
         let same = meta_of(&header, &body).and_then(|meta| meta.key) == Some(key);
-        Ok(if same { KeyFound::At(header) } else { KeyFound::Absent })
+        Ok(if same { KeyFound::At(header, Bytes::from(body)) } else { KeyFound::Absent })
     }
 }

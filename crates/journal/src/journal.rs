@@ -77,7 +77,7 @@ impl Journal {
             self.writer.guard()?;
             return Ok(Vec::new());
         }
-        self.writer.append_group(&[Batch { records, options }]).remove(0)
+        self.writer.append_batch(Batch { records, options })
     }
 
     /// Makes everything durable that was appended.

@@ -60,6 +60,8 @@
 struct EmbeddingGuide;
 
 mod actor;
+mod ahead;
+mod answer;
 mod append;
 mod background;
 mod backwards;

@@ -1,5 +1,6 @@
 //! What a file is and where reading it may begin: identity, slots, the last checkpoint.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use crate::index::Index;
 use crate::storage::Storage;
 use crate::window::{CHUNK, Window};
 
+/// So many bytes of a frame are read at once, before its length is known.
+const FRAME_BYTES_MOST: usize = 4096;
 /// The longest body that is read in search of an identity.
 const SALVAGE_BODY_MAX: u64 = 1 << 20;
 
@@ -165,20 +168,43 @@ pub(crate) fn read_frame(
     at: u64,
 ) -> Result<Option<(FrameHeader, Vec<u8>)>> {
     let io = |e| Error::io(path, "read", e);
-    let mut head = [0; HEADER_LEN];
-    if file.read_at(at, &mut head).map_err(io)? < HEADER_LEN {
+    // Most frames are short: one read has them whole.
+    let mut bytes = vec![0; FRAME_BYTES_MOST];
+    let read = file.read_at(at, &mut bytes).map_err(io)?;
+    bytes.truncate(read);
+    let Ok(header) = FrameHeader::decode(&bytes, codec) else { return Ok(None) };
+    if !header.is_self_placed(at) {
         return Ok(None);
     }
-    let Ok(header) = FrameHeader::decode(&head, codec) else { return Ok(None) };
-    // The length is bounded by the file before anything is allocated.
-    if !header.is_self_placed(at) || header.end() > file.len().map_err(io)? {
+    let len = usize::try_from(header.frame_len()).unwrap_or(usize::MAX);
+    if read < len {
+        // The length is bounded by the file before anything is allocated.
+        if read < FRAME_BYTES_MOST || header.end() > file.len().map_err(io)? {
+            return Ok(None);
+        }
+        bytes.resize(len, 0);
+        let rest = bytes.get_mut(read..).unwrap_or_default();
+        if file.read_at(at + read as u64, rest).map_err(io)? < rest.len() {
+            return Ok(None);
+        }
+    }
+    bytes.truncate(len);
+    bytes.drain(..HEADER_LEN);
+    Ok((codec.checksum(&[&bytes]) == header.body_checksum).then_some((header, bytes)))
+}
+
+/// The same in a window; it must end within the window's limit.
+pub(crate) fn frame_in(
+    window: &mut Window,
+    codec: &Codec,
+    at: u64,
+) -> io::Result<Option<FrameHeader>> {
+    let Some(bytes) = window.get(at, HEADER_LEN as u64)? else { return Ok(None) };
+    let Ok(header) = FrameHeader::decode(bytes, codec) else { return Ok(None) };
+    if !header.is_self_placed(at) {
         return Ok(None);
     }
-    let mut body = vec![0; usize::try_from(header.body_len()).unwrap_or(usize::MAX)];
-    if file.read_at(at + HEADER_LEN as u64, &mut body).map_err(io)? < body.len()
-        || codec.checksum(&[&body]) != header.body_checksum
-    {
-        return Ok(None);
-    }
-    Ok(Some((header, body)))
+    let body = window.get(at + HEADER_LEN as u64, header.body_len())?;
+    let sound = body.is_some_and(|body| codec.checksum(&[body]) == header.body_checksum);
+    Ok(sound.then_some(header))
 }

@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::mutation::races::{self, Race};
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Condvar, EXPLORED, Mutex, MutexGuard, thread};
 
 /// What a thread does.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -17,13 +19,22 @@ struct Queue {
     stopped: bool,
     threads: usize,
     idle: usize,
+    /// One of the idle ones looks again and again for a while, and needs no waking.
+    lingers: bool,
 }
 
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
+    /// How many jobs there are, to be looked at without the lock.
+    queued: AtomicUsize,
+    may_linger: bool,
 }
+
+/// How long a thread looks for another job before it sleeps. One that follows at once, as an append that
+/// is awaited before the next one is made, then waits for nobody to wake up.
+const LINGER: Duration = Duration::from_micros(50);
 
 /// Starts threads as they are needed, up to a limit; they end with the pool.
 pub(crate) struct Pool {
@@ -42,10 +53,16 @@ impl Pool {
         Self { shared: Arc::default(), threads_max: threads_max.max(1) }
     }
 
-    /// Queues a job.
-    pub(crate) fn submit(&self, job: Job) {
+    /// One whose threads look for more for a while before they sleep.
+    pub(crate) fn lingering(threads_max: usize) -> Self {
+        let shared = Shared { may_linger: true, ..Shared::default() };
+        Self { shared: Arc::new(shared), threads_max: threads_max.max(1) }
+    }
+
+    /// Queues a job. True where a thread is awake that will see it at once.
+    pub(crate) fn submit(&self, job: Job) -> bool {
         let mut queue = self.shared.queue.lock();
-        queue.jobs.push_back(job);
+        self.shared.push(&mut queue, job);
         if queue.idle < queue.jobs.len() && queue.threads < self.threads_max {
             let shared = Arc::clone(&self.shared);
             let name = format!("sj-io-{}", queue.threads);
@@ -55,17 +72,72 @@ impl Pool {
             } else if queue.threads == 0 {
                 // Not a single thread can be had: the caller's must do.
                 let job = queue.jobs.pop_back();
+                self.shared.queued.store(queue.jobs.len(), Ordering::Relaxed);
                 drop(queue);
                 if let Some(job) = job {
                     job();
                 }
+                return true;
+            }
+        }
+        let is_seen = queue.lingers && queue.jobs.len() == 1;
+        drop(queue);
+        if !is_seen && !races::broken(Race::PoolAsleep) {
+            self.shared.filled.notify_one();
+        }
+        is_seen
+    }
+
+    /// Queues a job of a thread of this pool that is about to look for one: it needs nobody else.
+    pub(crate) fn again(&self, job: Job) {
+        let mut queue = self.shared.queue.lock();
+        if queue.threads == 0 {
+            // It was run by whoever queued it, for want of threads.
+            drop(queue);
+            self.submit(job);
+            return;
+        }
+        self.shared.push(&mut queue, job);
+    }
+}
+
+impl Shared {
+    fn push(&self, queue: &mut Queue, job: Job) {
+        queue.jobs.push_back(job);
+        self.queued.store(queue.jobs.len(), Ordering::Relaxed);
+    }
+
+    fn pop(&self, queue: &mut Queue) -> Option<Job> {
+        let job = queue.jobs.pop_front();
+        self.queued.store(queue.jobs.len(), Ordering::Relaxed);
+        job
+    }
+
+    fn linger(&self) {
+        let begun = Instant::now();
+        while self.queued.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+            // No clock decides in an explored schedule: one look is as good as many.
+            if EXPLORED || begun.elapsed() >= LINGER {
                 return;
             }
         }
-        drop(queue);
-        if !races::broken(Race::PoolAsleep) {
-            self.shared.filled.notify_one();
+    }
+
+    /// Waits until there may be a job. True where it was not asleep, and has to look again before it is.
+    fn wait<'a>(&'a self, queue: &mut MutexGuard<'a, Queue>, has_lingered: bool) -> bool {
+        queue.idle += 1;
+        let lingers = self.may_linger && !has_lingered && !queue.lingers;
+        if lingers {
+            queue.lingers = true;
+            MutexGuard::unlocked(queue, || self.linger());
+            queue.lingers = false;
         }
+        if !lingers || races::broken(Race::SleepsUnlooked) {
+            self.filled.wait(queue);
+        }
+        queue.idle -= 1;
+        lingers
     }
 }
 
@@ -81,17 +153,16 @@ fn work(shared: &Shared) {
     loop {
         let job = {
             let mut queue = shared.queue.lock();
+            let mut has_lingered = false;
             loop {
-                if let Some(job) = queue.jobs.pop_front() {
+                if let Some(job) = shared.pop(&mut queue) {
                     break job;
                 }
                 if queue.stopped {
                     queue.threads -= 1;
                     return;
                 }
-                queue.idle += 1;
-                shared.filled.wait(&mut queue);
-                queue.idle -= 1;
+                has_lingered = shared.wait(&mut queue, has_lingered);
             }
         };
         // What a panic in it means is its owner's to find out; this thread goes on.

@@ -18,7 +18,7 @@ use crate::record::{Mark, Record};
 use crate::records::Records;
 use crate::storage::{Access, Attachment, Disk, LocalDisk};
 use crate::survey::Survey;
-use crate::view::View;
+use crate::view::{View, record_of};
 
 /// A view of a journal: what it held when it was opened or last refreshed.
 pub struct Reader {
@@ -285,7 +285,7 @@ impl Reader {
     /// `Unknown` where damage may hide it; `Io`.
     pub fn by_key(&self, key: &str) -> Result<Option<Record>> {
         match self.view.index.find_key(&self.view.source, key)? {
-            KeyFound::At(header) => self.view.record_at(header.offset),
+            KeyFound::At(header, body) => Ok(record_of(&header, &body)),
             KeyFound::Absent => Ok(None),
             KeyFound::Hidden => {
                 let why = format!("damage may hide the record with the key {key:?}");
@@ -301,14 +301,6 @@ impl Reader {
     /// # Errors
     /// `NotFound` where no record has the key; `Unknown` where damage may hide it; `Io`.
     pub fn path_to_root(&self, key: &str) -> Result<PathToRoot> {
-        let Some(record) = self.by_key(key)? else {
-            let what = format!("no record with the key {key:?}");
-            return Err(Error::new(&self.path, Cause::NotFound { what }));
-        };
-        Ok(PathToRoot {
-            view: Arc::clone(&self.view),
-            next: Some(Ok(record)),
-            left: self.view.last,
-        })
+        PathToRoot::begin(Arc::clone(&self.view), key)
     }
 }

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::chain::Chain;
 use crate::error::Result;
 use crate::format::FrameKind;
 use crate::position::Sequence;
 use crate::record::{Gap, Record};
 use crate::scan::{ChainFrame, Scanner, Step};
-use crate::view::{Item, View, record_of, strictly};
+use crate::view::{Item, View, strictly};
 
 /// Records in order. Strict: at a gap it gives `Corrupt` once and ends.
 pub struct Records {
@@ -66,6 +64,7 @@ impl Iterator for Records {
 }
 
 impl GapRecords {
+    #[inline]
     fn step(&mut self) -> Result<Option<Item>> {
         loop {
             if let Some(record) = self.waiting.take() {
@@ -80,12 +79,14 @@ impl GapRecords {
             if frame.header.sequence < self.from {
                 continue;
             }
-            if frame.header.kind == FrameKind::Record {
-                let body = Bytes::copy_from_slice(self.scanner.body(&frame.header)?);
-                self.waiting = record_of(&frame.header, &body);
-            }
+            let is_record = frame.header.kind == FrameKind::Record;
+            let record = if is_record { self.scanner.record(&frame.header)? } else { None };
             if let Some(gap) = self.gap_before(&frame, before) {
+                self.waiting = record;
                 return Ok(Some(Item::Gap(gap)));
+            }
+            if let Some(record) = record {
+                return Ok(Some(Item::Record(record)));
             }
         }
     }
@@ -100,8 +101,12 @@ impl GapRecords {
         (records > 0).then(|| self.view.gap_at_end(first, records))
     }
 
+    #[inline]
     fn gap_before(&self, frame: &ChainFrame, before: u64) -> Option<Gap> {
         let measure = frame.measure;
+        if measure.missing == 0 {
+            return None;
+        }
         let end = measure.first_missing + measure.missing;
         let first = measure.first_missing.max(self.from);
         if first >= end || self.view.is_declared(first, end - first) {

@@ -19,7 +19,9 @@ use crate::chain::{Chain, Measure};
 use crate::error::{Cause, Error, Result};
 use crate::format::{ClaimBody, Codec, FrameHeader, FrameKind, HEADER_LEN};
 use crate::mutation::{self, Mutation};
+use crate::record::Record;
 use crate::storage::Storage;
+use crate::view::record_in;
 use crate::window::{CHUNK, Window};
 
 /// A stretch of bytes.
@@ -29,7 +31,7 @@ pub(crate) struct Stretch {
     pub(crate) end: u64,
 }
 
-/// A frame of the chain.
+/// A frame of the chain. Its header is the last one of the scanner's chain.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainFrame {
     pub(crate) header: FrameHeader,
@@ -59,7 +61,7 @@ pub(crate) struct ScanEnd {
 
 pub(crate) enum Step {
     Frame(ChainFrame),
-    Claim(ClaimFrame),
+    Claim(Box<ClaimFrame>),
     End(ScanEnd),
 }
 
@@ -157,23 +159,26 @@ impl Scanner {
     }
 
     /// The body of a frame that the last step gave.
+    #[inline]
     pub(crate) fn body(&mut self, header: &FrameHeader) -> Result<&[u8]> {
         let at = header.offset + HEADER_LEN as u64;
-        let len = header.body_len();
-        let io = |path: &Path, error| Error::io(path, "read", error);
-        if self.window.get(at, len).map_err(|e| io(&self.path, e))?.is_none() {
-            return Err(self.shortened());
-        }
-        // It is in memory now.
-        Ok(self.window.get(at, len).map_err(|e| io(&self.path, e))?.unwrap_or_default())
+        let expected = self.window.limit();
+        let found = self.chain.end;
+        let bytes = self.window.get(at, header.body_len());
+        let bytes = bytes.map_err(|error| Error::io(&self.path, "read", error))?;
+        bytes.ok_or_else(|| Error::new(&self.path, Cause::Shortened { expected, found }))
     }
 
-    fn shortened(&self) -> Error {
-        let expected = self.window.limit();
-        Error::new(&self.path, Cause::Shortened { expected, found: self.chain.end })
+    /// The record of a frame that the last step gave; `None` where it is none, or has not its shape.
+    #[inline]
+    pub(crate) fn record(&mut self, header: &FrameHeader) -> Result<Option<Record>> {
+        self.body(header)?;
+        let record = record_in(&mut self.window, header);
+        record.map_err(|error| Error::io(&self.path, "read", error))
     }
 
     /// The next fact.
+    #[inline]
     pub(crate) fn step(&mut self) -> Result<Step> {
         self.find().map_err(|fault| match fault {
             Fault::Io(error) => Error::io(&self.path, "read", error),
@@ -181,6 +186,7 @@ impl Scanner {
         })
     }
 
+    #[inline]
     fn find(&mut self) -> Result<Step, Fault> {
         loop {
             let at = self.probe;
@@ -221,6 +227,7 @@ impl Scanner {
         }
     }
 
+    #[inline]
     fn take(&mut self, header: FrameHeader) -> ChainFrame {
         self.end_dead(header.offset);
         let skipped = header.offset - self.chain.end;
@@ -232,6 +239,7 @@ impl Scanner {
     }
 
     /// What stands at this very offset.
+    #[inline]
     fn look(&mut self, at: u64) -> Result<Look, Fault> {
         let Some(header) = self.sound_frame(at)? else { return Ok(Look::Nothing) };
         if header.kind == FrameKind::Claim {
@@ -242,7 +250,7 @@ impl Scanner {
             let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
             let claim = body.and_then(|body| ClaimBody::decode(body).ok());
             return Ok(match claim {
-                Some(body) => Look::Claim(ClaimFrame { at, header, body }),
+                Some(body) => Look::Claim(Box::new(ClaimFrame { at, header, body })),
                 None => Look::Nothing,
             });
         }
@@ -274,6 +282,7 @@ impl Scanner {
     }
 
     /// A frame whose header and body verify, wherever it says that it stands.
+    #[inline]
     fn sound_frame(&mut self, at: u64) -> io::Result<Option<FrameHeader>> {
         let Some(bytes) = self.window.get(at, HEADER_LEN as u64)? else { return Ok(None) };
         let Ok(header) = FrameHeader::decode(bytes, &self.codec) else { return Ok(None) };
@@ -290,6 +299,7 @@ impl Scanner {
 
     /// The header as it is. Only a broken engine takes a frame for one that was meant to stand
     /// where it was found.
+    #[inline]
     fn placed(&self, header: FrameHeader, at: u64) -> FrameHeader {
         let quoted = at < self.announced;
         let older = header.generation < self.chain.generation();
@@ -407,7 +417,7 @@ fn is_of_batch(frame: &FrameHeader, of: &FrameHeader) -> bool {
 
 enum Look {
     Frame(FrameHeader),
-    Claim(ClaimFrame),
+    Claim(Box<ClaimFrame>),
     Nothing,
 }
 

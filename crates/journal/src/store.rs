@@ -163,7 +163,7 @@ impl Store {
         make_folder(&dir)?;
         let dir = fs::canonicalize(&dir).map_err(|e| Error::io(&dir, "open", e))?;
         let shared = Shared {
-            pool: Pool::new(options.threads_max),
+            pool: Pool::lingering(options.threads_max),
             handles: Handles::new(options.file_handles_max),
             timer: Timer::default(),
             inbox_max: options.inbox_max.max(1),

@@ -35,12 +35,15 @@ pub(crate) struct Standing {
 impl Standing {
     /// The writer of a chain frame had read everything before it, so its generation is the current
     /// one: a claim of a higher one that stands there was void to it, and is to everybody.
-    pub(crate) fn frame(&mut self, header: &FrameHeader) {
+    /// True where that changes anything.
+    pub(crate) fn frame(&mut self, header: &FrameHeader) -> bool {
         let revived =
             header.generation < self.generation && mutation::broken(Mutation::SlotRevivesClaim);
-        if header.generation != self.generation && !revived {
+        let changes = header.generation != self.generation && !revived;
+        if changes {
             *self = Self { generation: header.generation, owner: None, claim: None };
         }
+        changes
     }
 
     /// A claim is void where another generation is current, and before the place that its author
@@ -177,19 +180,24 @@ impl Survey {
         )?;
         self.accounted = self.chain.end;
         self.pending.clear();
+        let mut moved = true;
         loop {
             match scanner.step()? {
                 Step::Frame(frame) => {
-                    standing.frame(&frame.header);
+                    moved |= standing.frame(&frame.header);
+                    moved |= frame.header.kind == FrameKind::Opening;
                     let body = scanner.body(&frame.header)?;
                     self.take(&frame, body, &mut standing);
                     visitor.frame(&frame, body);
-                    self.settled = standing.clone();
+                    if std::mem::replace(&mut moved, false) {
+                        self.settled = standing.clone();
+                    }
                     self.chain = scanner.chain().clone();
                     self.accounted = self.chain.end;
                     self.pending.clear();
                 }
                 Step::Claim(claim) => {
+                    moved = true;
                     // A slot that is ahead of every frame is evidence like a frame.
                     if standing.generation < self.slot_generation
                         && claim.body.replaces == self.slot_generation

@@ -8,7 +8,7 @@
 
 #[cfg(not(shuttle))]
 mod system {
-    pub(crate) use std::sync::{atomic, mpsc};
+    pub(crate) use std::sync::atomic;
     pub(crate) use std::thread;
 
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};

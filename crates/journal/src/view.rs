@@ -1,17 +1,19 @@
 //! What a reader and its iterators share: a file up to a point, how to find things in it, and what
 //! is missing.
 
+use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
 
 use crate::error::{Cause, Error, Result};
-use crate::format::{CompactedBody, FrameHeader, FrameKind, Identity, PAGE_LEN};
+use crate::format::{CompactedBody, FrameHeader, FrameKind, HEADER_LEN, Identity, PAGE_LEN};
 use crate::index::{Index, Source, meta_of};
 use crate::locate::read_frame;
 use crate::position::{Generation, Offset, Sequence};
 use crate::record::{Gap, Record, Verdict};
 use crate::survey::Survey;
+use crate::window::Window;
 
 /// What a tolerant reader gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +70,6 @@ impl View {
         })
     }
 
-    pub(crate) fn record_at(&self, offset: u64) -> Result<Option<Record>> {
-        let Source { file, path, codec } = &self.source;
-        let frame = read_frame(&**file, path, codec, offset)?;
-        Ok(frame.and_then(|(header, body)| record_of(&header, &Bytes::from(body))))
-    }
-
     /// Whether a compaction has declared these records as lost before it.
     pub(crate) fn is_declared(&self, first: u64, records: u64) -> bool {
         self.declared
@@ -111,6 +107,23 @@ fn declared(source: &Source, identity: &Identity) -> Result<Vec<(u64, u64)>> {
 
 /// The record of a frame; `None` where it is not one, or has not its shape.
 pub(crate) fn record_of(header: &FrameHeader, body: &Bytes) -> Option<Record> {
+    let record = described(header, body)?;
+    Some(Record { payload: body.slice(usize::from(header.meta_len)..), ..record })
+}
+
+/// The same from a window that shows the frame.
+#[inline]
+pub(crate) fn record_in(window: &mut Window, header: &FrameHeader) -> io::Result<Option<Record>> {
+    let at = header.offset + HEADER_LEN as u64;
+    let body = window.get(at, header.body_len())?;
+    let Some(record) = body.and_then(|body| described(header, body)) else { return Ok(None) };
+    let payload = window.keep(at + u64::from(header.meta_len), u64::from(header.payload_len))?;
+    Ok(payload.map(|payload| Record { payload, ..record }))
+}
+
+/// A record, without its payload yet.
+#[inline]
+fn described(header: &FrameHeader, body: &[u8]) -> Option<Record> {
     if header.kind != FrameKind::Record {
         return None;
     }
@@ -125,7 +138,7 @@ pub(crate) fn record_of(header: &FrameHeader, body: &Bytes) -> Option<Record> {
         key: text(meta.key),
         parent: text(meta.parent),
         checksum: header.body_checksum,
-        payload: body.slice(usize::from(header.meta_len)..),
+        payload: Bytes::new(),
     })
 }
 
@@ -136,6 +149,7 @@ pub(crate) fn corrupt(path: &Path, gap: &Gap) -> Error {
 
 /// Turns what a tolerant reader gives into what a strict one gives: at a gap `Corrupt`, once, and
 /// then the end.
+#[inline]
 pub(crate) fn strictly(
     item: Option<Result<Item>>,
     done: &mut bool,

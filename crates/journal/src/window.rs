@@ -3,67 +3,170 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
 
+use crate::ahead::{Ahead, Block};
 use crate::format::MAGIC;
 use crate::mutation::{self, Mutation};
 use crate::storage::Storage;
 
 /// How much is read at once while scanning.
 pub(crate) const CHUNK: usize = 256 << 10;
+/// How much is read first: who looks for one record needs little.
+const FIRST: usize = 64 << 10;
+/// Shorter ones are copied, or a record that somebody keeps would keep a block.
+const SHARED_FROM: usize = 16 << 10;
+/// So many reads in a row make it worth to read ahead.
+const STEPS_BEFORE_AHEAD: u32 = 4;
+/// Where that was no help, so many more before it is tried again, at most.
+const STEPS_MAX: u32 = 256;
 
 /// Reads a file in chunks, up to a limit. Grows to the largest frame that is asked for, and gives
 /// that memory back when it moves on.
 pub(crate) struct Window {
     file: Arc<dyn Storage>,
-    base: u64,
-    data: Vec<u8>,
+    block: Block,
     chunk: usize,
     limit: u64,
+    /// Reads in a row, each where the one before ended.
+    steps: u32,
+    /// How many of them there are to be before what follows is read ahead.
+    patience: u32,
+    ahead: Option<Ahead>,
 }
 
 impl Window {
     pub(crate) fn new(file: Arc<dyn Storage>, limit: u64, chunk: usize) -> Self {
-        Self { file, base: 0, data: Vec::new(), chunk, limit }
+        let (block, patience) = (Block::default(), STEPS_BEFORE_AHEAD);
+        Self { file, block, chunk, limit, steps: 0, patience, ahead: None }
     }
 
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
+    /// Where in the block these bytes are. It never reaches beyond the limit.
+    #[inline]
+    fn place(&self, offset: u64, len: u64) -> Option<std::ops::Range<usize>> {
+        let start = usize::try_from(offset.checked_sub(self.block.base)?).ok()?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        (offset >= self.block.from && end <= self.block.bytes.len()).then_some(start..end)
+    }
+
     /// The bytes there; `None` where they reach beyond the limit.
+    #[inline]
     pub(crate) fn get(&mut self, offset: u64, len: u64) -> io::Result<Option<&[u8]>> {
-        let Some(end) = offset.checked_add(len).filter(|end| *end <= self.limit) else {
-            return Ok(None);
+        let place = match self.place(offset, len) {
+            Some(place) => place,
+            None => match self.bring(offset, len)? {
+                Some(place) => place,
+                None => return Ok(None),
+            },
         };
-        if offset < self.base || end > self.base + self.data.len() as u64 {
-            let want = len.max(self.chunk as u64).min(self.limit - offset);
-            self.load(offset, usize::try_from(want).map_err(io::Error::other)?)?;
-            if end > self.base + self.data.len() as u64 {
-                // The file became shorter since its length was asked for.
-                return Ok(None);
-            }
+        Ok(self.block.bytes.get(place))
+    }
+
+    /// As [`get`](Self::get), to keep: shared with the block where that is not much more than what is
+    /// kept, a copy otherwise.
+    pub(crate) fn keep(&mut self, offset: u64, len: u64) -> io::Result<Option<Bytes>> {
+        let place = match self.place(offset, len) {
+            Some(place) => place,
+            None => match self.bring(offset, len)? {
+                Some(place) => place,
+                None => return Ok(None),
+            },
+        };
+        let bytes = &self.block.bytes;
+        if place.len() >= SHARED_FROM && place.len() >= bytes.len() / 4 {
+            return Ok(Some(bytes.slice(place)));
         }
-        let start = usize::try_from(offset - self.base).map_err(io::Error::other)?;
-        let len = usize::try_from(len).map_err(io::Error::other)?;
-        Ok(self.data.get(start..start + len))
+        Ok(bytes.get(place).map(Bytes::copy_from_slice))
+    }
+
+    fn bring(&mut self, offset: u64, len: u64) -> io::Result<Option<std::ops::Range<usize>>> {
+        if offset.checked_add(len).is_none_or(|end| end > self.limit) {
+            return Ok(None);
+        }
+        if !self.take_what_was_read_ahead(offset, len) {
+            let want = len.max(self.next_chunk()).min(self.limit - offset);
+            self.load(offset, usize::try_from(want).map_err(io::Error::other)?)?;
+        }
+        // `None` where the file became shorter since its length was asked for.
+        Ok(self.place(offset, len))
+    }
+
+    /// Whether the byte here is in memory.
+    pub(crate) fn shows(&self, offset: u64) -> bool {
+        self.place(offset, 1).is_some()
+    }
+
+    /// Loads what ends here, which a pass backwards needs next; from `offset` on at least.
+    pub(crate) fn load_before(&mut self, offset: u64, end: u64) -> io::Result<()> {
+        let end = end.min(self.limit);
+        let base = offset.min(end.saturating_sub(self.next_chunk()));
+        let len = usize::try_from(end.saturating_sub(base)).map_err(io::Error::other)?;
+        self.fill(base, len)?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    fn next_chunk(&self) -> u64 {
+        (if self.steps == 0 { FIRST.min(self.chunk) } else { self.chunk }) as u64
     }
 
     fn load(&mut self, offset: u64, len: usize) -> io::Result<()> {
-        if self.data.capacity() > 4 * self.chunk.max(len) {
-            self.data = Vec::new();
+        let goes_on = self.steps == 0 || (self.block.base < offset && offset <= self.block.end());
+        self.fill(offset, len)?;
+        self.steps = if goes_on { self.steps + 1 } else { 1 };
+        if self.steps >= self.patience && self.ahead.is_none() {
+            self.ahead = Ahead::begin(&self.file, self.block.end(), self.limit);
         }
-        self.base = offset;
-        self.data.resize(len, 0);
-        let read = match self.file.read_at(offset, &mut self.data) {
+        Ok(())
+    }
+
+    fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
+        let old = std::mem::take(&mut self.block).bytes;
+        let mut buffer = self.buffer(old, len);
+        let read = match self.file.read_at(offset, &mut buffer) {
             Err(_) if mutation::broken(Mutation::ReadErrorIsDamage) => {
-                self.data.fill(0);
+                buffer.fill(0);
                 len
             }
             read => read?,
         };
-        self.data.truncate(read);
+        buffer.truncate(read);
+        self.block = Block { base: offset, from: offset, bytes: buffer.freeze() };
         Ok(())
+    }
+
+    /// A buffer of this length: the memory of the block before, where nobody keeps a part of it and it
+    /// is neither too small nor much too large.
+    fn buffer(&self, old: Bytes, len: usize) -> BytesMut {
+        match old.try_into_mut() {
+            Ok(mut buffer) if (len..=4 * self.chunk.max(len)).contains(&buffer.capacity()) => {
+                buffer.resize(len, 0);
+                buffer
+            }
+            _ => BytesMut::zeroed(len),
+        }
+    }
+
+    /// Goes on in the block that was read ahead, where the bytes are in it.
+    fn take_what_was_read_ahead(&mut self, offset: u64, len: u64) -> bool {
+        let Some(ahead) = &mut self.ahead else { return false };
+        let next = ahead.next(std::mem::take(&mut self.block), offset, len);
+        let found = next.is_ok();
+        if !found {
+            // A long frame is between two blocks: if all of them are long, this is no help.
+            let helped = ahead.blocks() >= u64::from(STEPS_BEFORE_AHEAD);
+            self.patience =
+                if helped { STEPS_BEFORE_AHEAD } else { STEPS_MAX.min(2 * self.patience) };
+            self.steps = 1;
+            self.ahead = None;
+        }
+        self.block = next.unwrap_or_else(|old| old);
+        found
     }
 
     /// The next place at or behind `from` where a frame could begin.
@@ -71,7 +174,7 @@ impl Window {
         let finder = Finder::new(&MAGIC);
         let mut at = from;
         while at + MAGIC.len() as u64 <= self.limit {
-            let loaded = self.base..self.base + self.data.len() as u64;
+            let loaded = self.block.from..self.block.end();
             let len = if loaded.contains(&at) && loaded.end - at >= MAGIC.len() as u64 {
                 loaded.end - at
             } else {
@@ -87,3 +190,6 @@ impl Window {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

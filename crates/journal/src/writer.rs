@@ -219,6 +219,11 @@ impl Writer {
         self.finished.is_some()
     }
 
+    /// Why it has ended, in words.
+    pub(crate) fn ended_why(&self) -> Option<String> {
+        self.finished.as_ref().map(|error| error.cause().to_string())
+    }
+
     fn poison(&mut self, why: String) -> Error {
         error!(path = %self.path().display(), generation = self.generation, why, "poisoned");
         let poisoned = Error::new(self.path(), Cause::Poisoned { why: why.clone() });
@@ -269,9 +274,8 @@ impl Writer {
     }
 
     /// Writes one frame as a batch of its own: the short way of [`land`](Self::land), which it
-    /// leaves where anything is not as usual.
+    /// leaves where anything is not as usual. Its caller has asked [`guard`](Self::guard).
     pub(crate) fn land_one(&mut self, draft: Draft<'_>) -> Result<Landed> {
-        self.guard()?;
         if self.unsettled || self.has_ended() {
             return self.land(&[&[draft]]);
         }

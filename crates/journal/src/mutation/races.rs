@@ -21,11 +21,12 @@ pub enum Race {
     CopiesTwice,
     NeverAsked,
     StruckOffLate,
+    SleepsUnlooked,
 }
 
 /// Every race in its order: its name, and which rule it breaks.
 #[cfg(feature = "mutations")]
-const TABLE: [(Race, &str, &str); 13] = [
+const TABLE: [(Race, &str, &str); 14] = [
     (
         Race::ClearedBlindly,
         "cleared-blindly",
@@ -86,6 +87,11 @@ const TABLE: [(Race, &str, &str); 13] = [
         Race::StruckOffLate,
         "struck-off-late",
         "a session that gave its handles back is struck off behind a turn that opened the file again",
+    ),
+    (
+        Race::SleepsUnlooked,
+        "sleeps-unlooked",
+        "a thread that lingered, and was not woken for that, sleeps without looking for a job again",
     ),
 ];
 

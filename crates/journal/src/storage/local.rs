@@ -74,6 +74,12 @@ impl Storage for LocalFile {
         read_fully(&self.file, offset, buffer)
     }
 
+    fn begin_long_read(&self, from: u64) -> bool {
+        // A hint: where the system does not take it, reading is as it was.
+        let _ = rustix::fs::fadvise(&self.file, from, None, rustix::fs::Advice::Sequential);
+        true
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }

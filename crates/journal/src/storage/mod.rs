@@ -87,6 +87,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
         self.len().map(|len| len == 0)
     }
 
+    /// A long pass in file order begins here. True where [`read_at`](Self::read_at) may be called from
+    /// another thread meanwhile, to read ahead. Default: false.
+    fn begin_long_read(&self, _from: u64) -> bool {
+        false
+    }
+
     /// Makes everything durable that this file held when the call began.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use shuttle::sync::{Condvar as Waiting, Mutex as Lock, MutexGuard as Locked};
 
-pub(crate) use shuttle::sync::{atomic, mpsc};
+pub(crate) use shuttle::sync::atomic;
 pub(crate) use shuttle::thread;
 
 /// A scheduler decides who runs, and no clock rings.
@@ -204,6 +204,13 @@ pub(crate) mod oneshot {
         pub(crate) fn send(self, value: T) -> Result<(), T> {
             step();
             self.0.send(value)
+        }
+    }
+
+    impl<T> Receiver<T> {
+        pub(crate) fn try_recv(&mut self) -> Result<T, tokio::sync::oneshot::error::TryRecvError> {
+            step();
+            self.0.try_recv()
         }
     }
 

@@ -12,7 +12,9 @@ const AT_MOST: usize = 3000;
 
 fn scene(race: Race) -> Scene {
     match race {
-        Race::ClearedBlindly | Race::PublishesLate | Race::PoolAsleep => producers::many_producers,
+        Race::ClearedBlindly | Race::PublishesLate | Race::PoolAsleep | Race::SleepsUnlooked => {
+            producers::many_producers
+        }
         Race::FreedInSilence | Race::FreedUnlocked | Race::LooksThenRegisters => {
             producers::a_full_inbox
         }
