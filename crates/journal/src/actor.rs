@@ -341,10 +341,12 @@ impl Actor {
             _ => Taken::Many(inbox.requests.drain(..taken).collect()),
         };
         drop(inbox);
+        let syncing = self.is_to_wait(server, &requests).then(|| self.shared.pool.syncing());
         // A panic in a caller's disk or host must not leave everybody waiting.
         if catch_unwind(AssertUnwindSafe(|| self.turn(requests))).is_err() {
             self.end_after_panic();
         }
+        drop(syncing);
         self.leave(taken);
         let mut inbox = self.inbox.lock();
         if inbox.requests.is_empty() || races::broken(Race::ClearedBlindly) {
@@ -358,6 +360,22 @@ impl Actor {
                 self.schedule();
             }
         }
+    }
+
+    /// Whether a thread of the engine's is going to wait for the disk in this turn.
+    fn is_to_wait(&self, server: Server, requests: &Taken) -> bool {
+        let waits = |request: &Request| match request {
+            Request::Append(append) => !self.is_answered_soon(&append.options),
+            Request::Sync(_) | Request::Close(_) | Request::Delete(_) | Request::Compacted(..) => {
+                true
+            }
+            Request::BeginCompaction(_) => false,
+        };
+        matches!(server, Server::Pool)
+            && match requests {
+                Taken::One(request) => request.iter().any(waits),
+                Taken::Many(requests) => requests.iter().any(waits),
+            }
     }
 
     /// Producers that waited for one sync come back one after the other, and the first of them would

@@ -1,7 +1,7 @@
 //! Finding one sequence and one key without reading the history.
 //!
-//! The file is divided into stretches, each indexed by a checkpoint behind it (a *run*). Sixteen
-//! runs are merged into one, so few have to be asked. What came since the last checkpoint is
+//! The file is divided into stretches, each indexed by a checkpoint behind it (a *run*). Eight
+//! runs are merged into one, and eight of those again, so few have to be asked. What came since the last checkpoint is
 //! indexed in memory. The index is never the truth: what it finds is verified in its place, and a
 //! damaged table is made up for by reading its stretch.
 
@@ -14,9 +14,9 @@ use bytes::Bytes;
 use crate::chain::Chain;
 use crate::error::{Error, Result};
 use crate::format::{
-    Checkpoint, Codec, FrameHeader, FrameKind, HEADER_LEN, KEYS_PER_BLOCK, KeyEntry, KeyMatches,
-    Meta, PAGE_LEN, Run, SAMPLES_PER_BLOCK, Sample, Summary, key_block_at, key_block_search,
-    key_hash, sample_block, sample_block_at,
+    Checkpoint, Codec, Directory, FrameHeader, FrameKind, HEADER_LEN, KEYS_PER_BLOCK, KeyEntry,
+    KeyMatches, Meta, PAGE_LEN, Run, SAMPLES_PER_BLOCK, Sample, Summary, key_block_at,
+    key_block_search, key_hash, sample_block, sample_block_at,
 };
 use crate::identity::JournalId;
 use crate::mutation::{self, Mutation};
@@ -25,8 +25,11 @@ use crate::storage::Storage;
 
 /// A sample is taken of the first record behind every so many bytes.
 const SAMPLE_BYTES: u64 = 64 << 10;
-/// So many runs of a checkpoint each are merged into one.
-const MERGE_RUNS: usize = 16;
+/// So many runs of one level are merged into one of the next.
+const MERGE_RUNS: usize = 8;
+/// Runs of this level are merged no more: whoever appends waits for a merge, and a run of this level has
+/// a quarter of a million records.
+const LEVEL_MAX: u8 = 2;
 
 /// Where a scan for a record may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl Index {
         journal: JournalId,
         codec: Codec,
         chain: &Chain,
-        checkpoint: Option<&Checkpoint>,
+        checkpoint: Option<&Directory>,
     ) -> Self {
         let runs = checkpoint.map(|checkpoint| checkpoint.runs.clone()).unwrap_or_default();
         Self { journal, codec, runs, recent: Stretch::new(chain.end, chain.sequence()), records: 0 }
@@ -127,9 +130,9 @@ impl Index {
     /// A checkpoint on the way indexes everything before it, and knows keys of records that were
     /// lost since it was written.
     fn adopt(&mut self, header: &FrameHeader, body: &[u8]) {
-        let Ok(checkpoint) = Checkpoint::decode(body, &self.codec) else { return };
-        if checkpoint.runs.last().is_some_and(|own| own.checkpoint == header.offset) {
-            self.checkpointed(checkpoint, &Chain::behind(header));
+        let Ok(Directory { runs, .. }) = Directory::decode(body) else { return };
+        if runs.last().is_some_and(|own| own.checkpoint == header.offset) {
+            self.checkpointed(runs, &Chain::behind(header));
         }
     }
 
@@ -157,7 +160,7 @@ impl Index {
         summary: Summary,
     ) -> Result<Checkpoint> {
         let mut runs = self.runs.clone();
-        let mut samples = self.recent.samples.clone();
+        let mut samples = Vec::new();
         let mut keys: Vec<KeyEntry> = self.recent.keys.iter().copied().collect();
         let mut run = Run {
             checkpoint: at,
@@ -170,22 +173,18 @@ impl Index {
             level: 0,
             lossy: self.recent.lossy,
         };
-        let young = runs.iter().rev().take_while(|run| run.level == 0).count();
-        if young + 1 >= MERGE_RUNS {
-            let merged = runs.split_off(runs.len() - young);
-            let mut all_samples = Vec::new();
-            for old in &merged {
-                let (more_samples, more_keys, lost) = self.tables(source, old)?;
-                all_samples.extend(more_samples);
-                keys.extend(more_keys);
-                run.lossy |= old.lossy || lost;
-            }
-            all_samples.append(&mut samples);
-            samples = all_samples;
-            keys.sort_unstable();
-            if let Some(first) = merged.first() {
-                (run.start, run.before, run.level) = (first.start, first.before, 1);
-            }
+        let merged = runs.split_off(unmerged(&runs));
+        for old in &merged {
+            let (more_samples, more_keys, lost) = self.tables(source, old)?;
+            samples.extend(more_samples);
+            keys.extend(more_keys);
+            run.lossy |= old.lossy || lost;
+        }
+        samples.extend(&self.recent.samples);
+        if let Some(first) = merged.first() {
+            // Each table is sorted, which this sort makes use of.
+            keys.sort();
+            (run.start, run.before, run.level) = (first.start, first.before, first.level + 1);
         }
         run.samples = count(samples.len());
         run.keys = count(keys.len());
@@ -194,8 +193,8 @@ impl Index {
     }
 
     /// The checkpoint stands at the end of the chain now.
-    pub(crate) fn checkpointed(&mut self, checkpoint: Checkpoint, chain: &Chain) {
-        self.runs = checkpoint.runs;
+    pub(crate) fn checkpointed(&mut self, runs: Vec<Run>, chain: &Chain) {
+        self.runs = runs;
         self.recent = Stretch::new(chain.end, chain.sequence());
         self.records = 0;
     }
@@ -379,6 +378,21 @@ impl Index {
     }
 }
 
+/// How many runs stay as they are when another one of level 0 comes: those behind them are merged with
+/// it, for there are as many of a level as are merged into one, and so on, level by level.
+fn unmerged(runs: &[Run]) -> usize {
+    let mut kept = runs.len();
+    for level in 0..LEVEL_MAX {
+        let rest = runs.get(..kept).unwrap_or_default();
+        let same = rest.iter().rev().take_while(|run| run.level == level).count();
+        if same + 1 < MERGE_RUNS {
+            break;
+        }
+        kept -= same;
+    }
+    kept
+}
+
 fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
@@ -471,5 +485,46 @@ impl Source {
         };
         let same = meta_of(&header, &body).and_then(|meta| meta.key) == Some(key);
         Ok(if same { KeyFound::At(header, Bytes::from(body)) } else { KeyFound::Absent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_level(level: u8) -> Run {
+        let (samples, keys, lossy) = (0, 0, false);
+        Run { checkpoint: 0, start: 0, end: 0, before: 0, last: 0, samples, keys, level, lossy }
+    }
+
+    fn levels_after(checkpoints: usize) -> Vec<u8> {
+        let mut runs: Vec<Run> = Vec::new();
+        for _ in 0..checkpoints {
+            let merged = runs.split_off(unmerged(&runs));
+            let level = merged.first().map_or(0, |first| first.level + 1);
+            runs.push(of_level(level));
+        }
+        runs.iter().map(|run| run.level).collect()
+    }
+
+    /// E3: how many runs have to be asked.
+    #[test]
+    fn runs_are_merged_by_eights_twice() {
+        assert_eq!(levels_after(7), [0; 7]);
+        assert_eq!(levels_after(8), [1]);
+        assert_eq!(levels_after(8 + 3), [1, 0, 0, 0]);
+        assert_eq!(levels_after(63), [vec![1; 7], vec![0; 7]].concat());
+        assert_eq!(levels_after(64), [2]);
+        assert_eq!(levels_after(1000 * 64).len(), 1000, "the highest level is merged no more");
+        assert!(levels_after(2047).len() <= 31 + 7 + 7);
+    }
+
+    /// As a version that merged by sixteens left them.
+    #[test]
+    fn more_runs_of_a_level_than_are_merged_become_one() {
+        let runs = [vec![of_level(1); 5], vec![of_level(0); 14]].concat();
+        assert_eq!(unmerged(&runs), 5);
+        let runs = [vec![of_level(1); 12], vec![of_level(0); 14]].concat();
+        assert_eq!(unmerged(&runs), 0);
     }
 }

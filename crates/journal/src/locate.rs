@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::chain::Chain;
 use crate::error::{Cause, Error, Result};
 use crate::format::{
-    Checkpoint, Codec, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN, Identity, IdentityFault,
+    Codec, Directory, FORMAT_VERSION, FrameHeader, FrameKind, HEADER_LEN, Identity, IdentityFault,
     PAGE_LEN, SLOT_LEN, Slot, decode_identity, slot_offset,
 };
 use crate::identity::Owner;
@@ -127,7 +127,7 @@ fn salvage(file: &Arc<dyn Storage>, path: &Path) -> Result<Option<Identity>> {
 #[derive(Clone)]
 pub(crate) struct Start {
     pub(crate) chain: Chain,
-    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) checkpoint: Option<Directory>,
 }
 
 /// Finds the checkpoint that the slot names. It is believed only where it stands below what the
@@ -146,7 +146,7 @@ pub(crate) fn start(file: &dyn Storage, path: &Path, located: &Located) -> Resul
     {
         return Ok(from_zero);
     }
-    let Ok(checkpoint) = Checkpoint::decode(&body, &located.codec) else { return Ok(from_zero) };
+    let Ok(checkpoint) = Directory::decode(&body) else { return Ok(from_zero) };
     // One that landed elsewhere than its writer meant describes another place.
     if checkpoint.runs.last().is_none_or(|own| own.checkpoint != header.offset) {
         return Ok(from_zero);

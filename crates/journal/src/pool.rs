@@ -19,6 +19,8 @@ struct Queue {
     stopped: bool,
     threads: usize,
     idle: usize,
+    /// Threads whose jobs wait for a sync: they need no processor, and count as none.
+    syncing: usize,
     /// One of the idle ones looks again and again for a while, and needs no waking.
     lingers: bool,
 }
@@ -36,10 +38,24 @@ struct Shared {
 /// is awaited before the next one is made, then waits for nobody to wake up.
 const LINGER: Duration = Duration::from_micros(50);
 
+/// So many threads of a pool may wait for syncs. A disk is given what it can take at once: ext4 makes
+/// durable what many ask for with one commit.
+pub(crate) const SYNCS_MAX: usize = 64;
+
 /// Starts threads as they are needed, up to a limit; they end with the pool.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
+    /// Threads at work at a time, those that wait for syncs not counted.
     threads_max: usize,
+}
+
+/// One of the pool's threads waits for a sync, until this is dropped.
+pub(crate) struct Syncing<'a>(&'a Pool);
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        self.0.shared.queue.lock().syncing -= 1;
+    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -63,22 +79,16 @@ impl Pool {
     pub(crate) fn submit(&self, job: Job) -> bool {
         let mut queue = self.shared.queue.lock();
         self.shared.push(&mut queue, job);
-        if queue.idle < queue.jobs.len() && queue.threads < self.threads_max {
-            let shared = Arc::clone(&self.shared);
-            let name = format!("sj-io-{}", queue.threads);
-            let started = thread::Builder::new().name(name).spawn(move || work(&shared));
-            if started.is_ok() {
-                queue.threads += 1;
-            } else if queue.threads == 0 {
-                // Not a single thread can be had: the caller's must do.
-                let job = queue.jobs.pop_back();
-                self.shared.queued.store(queue.jobs.len(), Ordering::Relaxed);
-                drop(queue);
-                if let Some(job) = job {
-                    job();
-                }
-                return true;
+        self.start_where_needed(&mut queue);
+        if queue.threads == 0 {
+            // Not a single thread can be had: the caller's must do.
+            let job = queue.jobs.pop_back();
+            self.shared.queued.store(queue.jobs.len(), Ordering::Relaxed);
+            drop(queue);
+            if let Some(job) = job {
+                job();
             }
+            return true;
         }
         let is_seen = queue.lingers && queue.jobs.len() == 1;
         drop(queue);
@@ -86,6 +96,32 @@ impl Pool {
             self.shared.filled.notify_one();
         }
         is_seen
+    }
+
+    /// Starts a thread where a job waits for one, and there may be another.
+    fn start_where_needed(&self, queue: &mut Queue) {
+        let at_work = queue.threads.saturating_sub(queue.syncing);
+        if queue.idle >= queue.jobs.len()
+            || at_work >= self.threads_max
+            || queue.threads >= self.threads_max.max(SYNCS_MAX)
+        {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let name = format!("sj-io-{}", queue.threads);
+        // Where none can be had, those that there are must do.
+        if thread::Builder::new().name(name).spawn(move || work(&shared)).is_ok() {
+            queue.threads += 1;
+        }
+    }
+
+    /// Says that the thread of this pool which calls is going to wait for a sync: another one may work
+    /// in its stead meanwhile.
+    pub(crate) fn syncing(&self) -> Syncing<'_> {
+        let mut queue = self.shared.queue.lock();
+        queue.syncing += 1;
+        self.start_where_needed(&mut queue);
+        Syncing(self)
     }
 
     /// Queues a job of a thread of this pool that is about to look for one: it needs nobody else.

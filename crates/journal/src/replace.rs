@@ -421,7 +421,7 @@ impl Copy {
         let header = FrameHeader { meta_len: 0, flags: 0, batch_before: 0, ..header };
         self.put(&header, &body)?;
         self.checkpoint = at;
-        self.index.checkpointed(checkpoint, &self.written);
+        self.index.checkpointed(checkpoint.runs, &self.written);
         Ok(())
     }
 

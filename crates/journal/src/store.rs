@@ -39,8 +39,8 @@ pub struct StoreOptions {
     /// The most file handles that open sessions hold at a time; two each. Default: 256. Sessions
     /// that nobody used lately give theirs back and open the file again when they are used.
     pub file_handles_max: usize,
-    /// The most threads that do file work. Default: 8. So many slow syncs can be under way before
-    /// sessions wait for each other.
+    /// The most threads that do file work at a time. Default: 8. Those that wait for a sync are not
+    /// counted; 64 of these can be under way before sessions wait for each other.
     pub threads_max: usize,
     /// The most requests that wait in the inbox of one session; more wait in front of it.
     /// Default: 1,024.

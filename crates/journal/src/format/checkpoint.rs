@@ -74,7 +74,7 @@ pub struct Run {
     pub samples: u32,
     /// Keys in its table.
     pub keys: u32,
-    /// 0 for a stretch between two checkpoints, 1 for a merged one.
+    /// 0 for a stretch between two checkpoints; one higher for several of one level that were merged.
     pub level: u8,
     /// Records of it were lost before it was indexed: their keys are not in the table.
     pub lossy: bool,
@@ -104,6 +104,48 @@ pub struct Checkpoint {
     pub summary: Summary,
     /// Every live run, oldest first.
     pub runs: Vec<Run>,
+}
+
+/// What of a checkpoint whoever begins there has to know: all but its tables, which are asked one block
+/// at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    /// What the file holds up to here.
+    pub summary: Summary,
+    /// Every live run, oldest first.
+    pub runs: Vec<Run>,
+}
+
+impl Directory {
+    /// Reads it from the body of a checkpoint, without looking at the tables before it.
+    ///
+    /// # Errors
+    /// `Malformed` where the bytes are no checkpoint.
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Fields::new(body, "checkpoint");
+        let [samples, keys, runs, _] =
+            [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?].map(|n| n as usize);
+        for (count, per_block, entry_len) in
+            [(samples, SAMPLES_PER_BLOCK, SAMPLE_LEN), (keys, KEYS_PER_BLOCK, KEY_LEN)]
+        {
+            let table = usize::try_from(table_len(count, per_block, entry_len));
+            fields.bytes(table.map_err(|_| fields.malformed())?)?;
+        }
+        Self::take(&mut fields, runs)
+    }
+
+    /// The rest of the fields.
+    fn take(fields: &mut Fields<'_>, runs: usize) -> Result<Self, Malformed> {
+        let summary = Summary {
+            records: fields.number()?,
+            void_bytes: fields.number()?,
+            records_lost: fields.number()?,
+            opening: fields.number()?,
+        };
+        let runs = (0..runs).map(|_| decode_run(fields)).collect::<Result<_, _>>()?;
+        fields.end()?;
+        Ok(Self { summary, runs })
+    }
 }
 
 impl Checkpoint {
@@ -146,14 +188,7 @@ impl Checkpoint {
         let keys = read_blocks(&mut fields, keys, KEYS_PER_BLOCK, KEY_LEN, |bytes| {
             key_block(bytes, codec)
         })?;
-        let summary = Summary {
-            records: fields.number()?,
-            void_bytes: fields.number()?,
-            records_lost: fields.number()?,
-            opening: fields.number()?,
-        };
-        let runs = (0..runs).map(|_| decode_run(&mut fields)).collect::<Result<_, _>>()?;
-        fields.end()?;
+        let Directory { summary, runs } = Directory::take(&mut fields, runs)?;
         Ok(Self { samples, keys, summary, runs })
     }
 }

@@ -15,8 +15,8 @@ mod tests;
 mod wire;
 
 pub use checkpoint::{
-    Checkpoint, KEYS_PER_BLOCK, KeyEntry, KeyMatches, Run, SAMPLES_PER_BLOCK, Sample, Summary,
-    TABLES_START, key_block, key_block_at, key_block_search, key_hash, sample_block,
+    Checkpoint, Directory, KEYS_PER_BLOCK, KeyEntry, KeyMatches, Run, SAMPLES_PER_BLOCK, Sample,
+    Summary, TABLES_START, key_block, key_block_at, key_block_search, key_hash, sample_block,
     sample_block_at,
 };
 pub use control::{ClaimBody, CompactedBody, Identity, OpeningBody, Purpose, ReopenBody, SealBody};

@@ -121,6 +121,9 @@ proptest! {
         let bytes = checkpoint.encode(&codec);
         prop_assert_eq!(Checkpoint::decode(&bytes, &codec), Ok(checkpoint.clone()));
         prop_assert!(Checkpoint::decode(&bytes[..bytes.len() - 1], &codec).is_err());
+        let Checkpoint { summary, ref runs, .. } = checkpoint;
+        prop_assert_eq!(Directory::decode(&bytes), Ok(Directory { summary, runs: runs.clone() }));
+        prop_assert!(Directory::decode(&bytes[..bytes.len() - 1]).is_err());
         let run = Run {
             checkpoint: 0, start: 0, end: 0, before: 0, last: 0, level: 0, lossy: false,
             samples: checkpoint.samples.len() as u32,
@@ -152,6 +155,7 @@ proptest! {
         let _ = CompactedBody::decode(&bytes);
         let _ = Identity::peek(&bytes);
         let _ = Checkpoint::decode(&bytes, &codec);
+        let _ = Directory::decode(&bytes);
         let _ = Slot::decode(&bytes, &codec);
         let _ = decode_identity(&bytes);
         prop_assert!(sample_block(&bytes, &codec).is_none_or(|samples| samples.len() <= 60));

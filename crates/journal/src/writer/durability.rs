@@ -260,7 +260,7 @@ impl Writer {
         }
         // One that landed elsewhere names a wrong place for its own tables; nobody will use it.
         if landed.start == at {
-            self.index.checkpointed(checkpoint, &self.chain);
+            self.index.checkpointed(checkpoint.runs, &self.chain);
             self.fresh_checkpoint = Some((at, self.chain.end));
             if mutation::broken(Mutation::SlotBeyondDurable) {
                 self.checkpoint = at;
