@@ -33,6 +33,14 @@ impl Child {
         Ok(Self { process, input, output })
     }
 
+    /// Waits until it says that it is ready.
+    pub(crate) fn ready(mut self) -> Result<Self> {
+        match self.line()?.as_str() {
+            "ready" => Ok(self),
+            other => Err(format!("a child said {other:?} where it was to be ready").into()),
+        }
+    }
+
     /// The next line that it says.
     pub(crate) fn line(&mut self) -> Result<String> {
         let mut line = String::new();

@@ -195,8 +195,8 @@ mod process {
 #[cfg(target_os = "linux")]
 mod process {
     use std::fmt::Display;
-    use std::fs;
-    use std::io;
+    use std::fs::{self, File};
+    use std::io::{self, Read};
     use std::os::unix::fs::MetadataExt;
     use std::sync::OnceLock;
 
@@ -208,6 +208,8 @@ mod process {
 
     /// Milliseconds per clock tick: 100 ticks make a second wherever Linux and Rust run.
     const TICK_MS: i64 = 10;
+    /// More than the 52 fields of a `stat` take.
+    const STAT_BYTES: usize = 1024;
 
     /// The facts about this process, read once.
     pub(super) fn here() -> Here {
@@ -307,7 +309,9 @@ mod process {
 
     impl Stat {
         pub(super) fn read(pid: impl Display) -> io::Result<Self> {
-            let bytes = fs::read(format!("/proc/{pid}/stat"))?;
+            // One read has all of it; its length, which `fs::read` asks for first, is said to be zero.
+            let mut bytes = Vec::with_capacity(STAT_BYTES);
+            File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut bytes)?;
             Self::parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
         }
 

@@ -428,7 +428,9 @@ impl Survey {
     /// The last record that a claimer had read who is not known to be gone: it may be about to settle
     /// it.
     pub(crate) fn may_come_back(&self, is_gone: impl Fn(&Owner) -> bool) -> u64 {
-        let pending = self.pending.iter().filter(|(_, owner)| !is_gone(owner));
+        // What is there cannot come back: whether anybody lives is asked only where it matters.
+        let there = self.chain.sequence();
+        let pending = self.pending.iter().filter(|(last, owner)| *last > there && !is_gone(owner));
         pending.map(|(sequence, _)| *sequence).max().unwrap_or(0)
     }
 

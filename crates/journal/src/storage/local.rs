@@ -1,6 +1,6 @@
 //! This machine's files.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -30,10 +30,9 @@ struct LocalFile {
 }
 
 impl LocalFile {
-    fn new(path: &Path, file: File, in_place: Option<File>) -> io::Result<Self> {
-        let metadata = file.metadata()?;
+    fn new(path: &Path, file: File, in_place: Option<File>, metadata: &Metadata) -> Self {
         let (device, inode) = (metadata.dev(), metadata.ino());
-        Ok(Self { path: path.to_owned(), file, in_place, device, inode })
+        Self { path: path.to_owned(), file, in_place, device, inode }
     }
 
     /// Where so many bytes went that were just appended.
@@ -176,9 +175,10 @@ impl Disk for LocalDisk {
             .append(write)
             .custom_flags(flags.bits().cast_signed())
             .open(path)?;
-        must_be_regular(&file)?;
+        let metadata = file.metadata()?;
+        must_be_regular(&metadata)?;
         let in_place = if write { Some(open_in_place(path, &file)?) } else { None };
-        Ok(Arc::new(LocalFile::new(path, file, in_place)?))
+        Ok(Arc::new(LocalFile::new(path, file, in_place, &metadata)))
     }
 
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<Arc<dyn Storage>> {
@@ -204,7 +204,8 @@ impl Disk for LocalDisk {
             .mode(FILE_MODE)
             .open(path)?;
         let in_place = open_in_place(path, &file)?;
-        Ok(Arc::new(LocalFile::new(path, file, Some(in_place))?))
+        let metadata = file.metadata()?;
+        Ok(Arc::new(LocalFile::new(path, file, Some(in_place), &metadata)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -239,9 +240,9 @@ impl Disk for LocalDisk {
     }
 }
 
-fn must_be_regular(file: &File) -> io::Result<()> {
+fn must_be_regular(metadata: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
-    let kind = file.metadata()?.file_type();
+    let kind = metadata.file_type();
     let what = if kind.is_file() {
         return Ok(());
     } else if kind.is_dir() {
