@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use session_journal::storage::Staging;
 use session_journal::{AppendOptions, Durability, Journal, NewRecord, Options};
 use tempfile::TempDir;
@@ -49,7 +50,7 @@ impl Data {
         let records = (bytes / RECORD_BYTES as u64).max(200);
         if !path.exists() {
             let payload = payload(RECORD_BYTES);
-            fill(&path, records, |n| NewRecord::new(payload.clone()).kind("message").key(key(n)))?;
+            fill(&path, records, |n| journal_record(&payload, n))?;
         }
         Ok((path, records))
     }
@@ -135,7 +136,13 @@ impl Data {
     }
 }
 
-fn fill(path: &Path, records: u64, record: impl Fn(u64) -> NewRecord) -> Result<()> {
+/// A record of a kind, with a key of its own.
+pub(crate) fn journal_record(payload: &Bytes, n: u64) -> NewRecord {
+    NewRecord::new(payload.clone()).kind("message").key(key(n))
+}
+
+/// Makes a journal of so many records, and releases it.
+pub(crate) fn fill(path: &Path, records: u64, record: impl Fn(u64) -> NewRecord) -> Result<()> {
     let mut journal = Journal::create(path, &name(0)?, &options(Durability::Written))?;
     // All of them are new: nothing is looked for.
     let options = AppendOptions { allow_duplicate_keys: true, ..AppendOptions::default() };

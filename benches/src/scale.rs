@@ -15,6 +15,8 @@ pub struct Scale {
     pub looks: usize,
     /// Sizes of the journals that are read, in bytes, rising.
     pub sizes: Vec<u64>,
+    /// Records of the histories that are read beside other stores.
+    pub read_beside: u64,
     /// Entries of the history whose path to the root is read.
     pub history: u64,
     /// Sizes of the stores that are listed.
@@ -46,6 +48,7 @@ impl Scale {
             appends: 20_000,
             looks: 61,
             sizes: vec![MIB, 10 * MIB, 100 * MIB, 400 * MIB],
+            read_beside: 100_000,
             history: 1_000_000,
             lists: vec![100, 1000, 14_000],
             takeovers: 200,
@@ -73,6 +76,7 @@ impl Scale {
             appends: 200,
             looks: 3,
             sizes: vec![MIB / 4, MIB],
+            read_beside: 500,
             history: 2000,
             lists: vec![3, 20],
             takeovers: 3,

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints figures")]
 
 mod grouped;
+mod histories;
 mod logs;
 mod status_quo;
 mod stores;
@@ -123,7 +124,8 @@ impl Bar {
         let mut next = |section: &str| {
             eprintln!("{:4} s  {section}", begin.elapsed().as_secs());
         };
-        let report = measure(&scale, seed, peers(), &self.only, &mut next)?;
+        let report =
+            measure(&scale, seed, (peers(), histories::HISTORIES.to_vec()), &self.only, &mut next)?;
         let minutes = begin.elapsed().as_secs_f64() / 60.0;
         println!("{}\n\n{}", self.heading(&report, minutes), report.bar());
         println!("{}; seed {seed}; {minutes:.1} minutes", report.summary());
@@ -250,7 +252,8 @@ mod tests {
         let readme = folder.path().join("README.md");
         std::fs::write(&readme, format!("before\n{BEGIN}old\n{END}after\n")).expect("writes");
         let only = ["written".to_owned()];
-        let report = measure(&Scale::tiny(), 1, Vec::new(), &only, &mut |_| ()).expect("measures");
+        let report =
+            measure(&Scale::tiny(), 1, Default::default(), &only, &mut |_| ()).expect("measures");
         put_into(&readme, &report).expect("is put in");
         let text = std::fs::read_to_string(&readme).expect("reads");
         assert!(text.starts_with(&format!("before\n{BEGIN}")), "{text}");

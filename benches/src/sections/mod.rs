@@ -2,6 +2,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "every section answers alike")]
 
 mod appending;
+mod beside;
 mod bursting;
 mod durable;
 mod following;
@@ -20,6 +21,7 @@ use crate::bar::Row;
 use crate::candidate::{Candidate, Role};
 use crate::data::Data;
 use crate::drive::runtime;
+use crate::history::History;
 use crate::machine::Machine;
 use crate::race::Race;
 use crate::report::{Report, Series};
@@ -33,6 +35,8 @@ struct Run<'a> {
     random: fastrand::Rng,
     /// The limits, the engine, and the other logs.
     candidates: Vec<Candidate>,
+    /// Other stores, to read histories of.
+    histories: Vec<History>,
     data: Data,
     runtime: Runtime,
     rows: Vec<Row>,
@@ -66,7 +70,7 @@ impl Run<'_> {
 
 type Section = fn(&mut Run<'_>) -> Result<()>;
 
-const ALL: [(&str, Section); 15] = [
+const ALL: [(&str, Section); 16] = [
     ("written", appending::written),
     ("pipelined", appending::pipelined),
     ("large", appending::large),
@@ -76,6 +80,7 @@ const ALL: [(&str, Section); 15] = [
     ("opening", reading::opening),
     ("looking-up", reading::looking_up),
     ("scanning", scanning::scanning),
+    ("beside", beside::beside),
     ("listing", listing::listing),
     ("takeover", taking::takeover),
     ("space", space::space),
@@ -106,7 +111,7 @@ fn rest(run: &mut Run<'_>) -> Result<()> {
 pub fn measure(
     scale: &Scale,
     seed: u64,
-    others: Vec<Candidate>,
+    (others, histories): (Vec<Candidate>, Vec<History>),
     only: &[String],
     next: &mut dyn FnMut(&str),
 ) -> Result<Report> {
@@ -119,6 +124,7 @@ pub fn measure(
         seed,
         random: fastrand::Rng::with_seed(seed),
         candidates,
+        histories,
         data: Data::new()?,
         runtime: runtime()?,
         rows: Vec::new(),
