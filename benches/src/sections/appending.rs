@@ -11,7 +11,7 @@ use crate::drive::{Turn, candidate, task_alone, tasks, together};
 use crate::engine::{JOURNAL, SESSION, name, sessions_with, store};
 use crate::machine::folder;
 use crate::race::{BYTES, Figure, MEAN, P50, RATE, Race, Turns};
-use crate::raw::RAW;
+use crate::raw::{FRAME, IN_PLACE, RAW};
 use crate::workload::{Mix, RECORD_BYTES, payload};
 
 const ASYNC: &str = "session-journal, `Session`, from a task";
@@ -91,6 +91,14 @@ pub(super) fn beside_bare(
         Ok(if for_users { row.for_users() } else { row })
     });
     run.row(work, row);
+    for (work, limit) in [
+        ("… the system calls that it cannot do without, alone", FRAME),
+        ("… bare, within a file that does not grow", IN_PLACE),
+    ] {
+        if race.has(limit) {
+            run.row(work, told_beside_write(race, work, limit, P50));
+        }
+    }
 }
 
 fn told_beside_write(race: &Race, work: &str, name: &str, of: Figure) -> Result<Row> {
