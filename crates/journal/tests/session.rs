@@ -234,6 +234,28 @@ fn in_time<T>(work: impl Future<Output = T>) -> T {
     done.expect("an append that waited was never woken")
 }
 
+/// A store with one thread for file work: whoever waits for a sync is not counted, or the second of these
+/// would wait for the first, which waits for it.
+#[test]
+fn syncs_of_two_sessions_are_under_way_at_once_though_one_thread_works() {
+    let bench = Bench::new();
+    let options = StoreOptions { journal: bench.options(), threads_max: 1, ..Default::default() };
+    let store = Store::open(bench.folder().join("store"), options).unwrap();
+    let sessions = ["a", "b"].map(|id| store.create_blocking(&name(id)).unwrap());
+    let both = std::sync::Arc::new(std::sync::Barrier::new(2));
+    for nth in [1, 2] {
+        let both = std::sync::Arc::clone(&both);
+        bench.disk.before(Op::Sync, nth, move || drop(both.wait()));
+    }
+    let [a, b] = sessions;
+    in_time(async {
+        let appends = [a, b].map(|one| tokio::spawn(async move { one.append("x").await }));
+        for append in appends {
+            assert!(append.await.unwrap().unwrap().durable);
+        }
+    });
+}
+
 /// C11: however many wait in front of however few places, tasks and threads, all of them get in.
 #[test]
 fn every_producer_in_front_of_a_narrow_inbox_gets_in() {
