@@ -43,14 +43,14 @@ impl Data {
         self.folder.path()
     }
 
-    /// A journal of about so many bytes, released: records of 1 KiB, each with a kind and a key. With the
-    /// number of its records.
+    /// A journal of about so many bytes, released: records of 1 KiB, each with a kind and a key, and a path
+    /// of 200 spread over all of them. With the number of its records.
     pub(crate) fn journal(&self, bytes: u64) -> Result<(PathBuf, u64)> {
         let path = self.path().join(format!("{bytes}.journal"));
         let records = (bytes / RECORD_BYTES as u64).max(200);
         if !path.exists() {
             let payload = payload(RECORD_BYTES);
-            fill(&path, records, |n| journal_record(&payload, n))?;
+            fill(&path, records, |n| in_path(&payload, n, records))?;
         }
         Ok((path, records))
     }
@@ -58,15 +58,10 @@ impl Data {
     /// A history of so many entries, with a path of 200 spread over all of it: whoever reads it jumps.
     pub(crate) fn history(&self, entries: u64) -> Result<(PathBuf, u64)> {
         let path = self.path().join("history.journal");
-        let stride = entries / PATH;
-        let last = stride * PATH;
+        let last = last_of_path(entries);
         if !path.exists() {
             let payload = payload(ENTRY_BYTES);
-            fill(&path, last, |n| {
-                let record = NewRecord::new(payload.clone()).kind("message").key(key(n));
-                let parent = if n.is_multiple_of(stride) { n - stride } else { n - 1 };
-                if parent == 0 { record } else { record.parent(key(parent)) }
-            })?;
+            fill(&path, last, |n| in_path(&payload, n, entries))?;
         }
         Ok((path, last))
     }
@@ -134,6 +129,19 @@ impl Data {
         }
         Ok((home, bytes))
     }
+}
+
+/// The record at the end of the path through so many records.
+pub(crate) fn last_of_path(records: u64) -> u64 {
+    records / PATH * PATH
+}
+
+/// One of so many records: it follows the one before it, or on the path the one a stride before.
+pub(crate) fn in_path(payload: &Bytes, n: u64, records: u64) -> NewRecord {
+    let stride = records / PATH;
+    let parent = if n.is_multiple_of(stride) { n - stride } else { n - 1 };
+    let record = journal_record(payload, n);
+    if parent == 0 { record } else { record.parent(key(parent)) }
 }
 
 /// A record of a kind, with a key of its own.

@@ -25,6 +25,8 @@ pub struct Scale {
     pub takeovers: usize,
     /// Records that are followed.
     pub followed: usize,
+    /// Records with keys that are appended while memory is watched.
+    pub keyed: u64,
     /// Appends whose bytes on disk are counted.
     pub counted: usize,
     /// One of so many events of the mix.
@@ -53,6 +55,7 @@ impl Scale {
             lists: vec![100, 1000, 14_000],
             takeovers: 200,
             followed: 1000,
+            keyed: 270_000,
             counted: 50_000,
             mix_one_in: 10,
             many_sessions: 1000,
@@ -81,6 +84,7 @@ impl Scale {
             lists: vec![3, 20],
             takeovers: 3,
             followed: 10,
+            keyed: 5000,
             counted: 5000,
             mix_one_in: 400,
             many_sessions: 20,

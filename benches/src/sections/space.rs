@@ -1,7 +1,7 @@
 //! What the engine takes: bytes on disk, and memory. Memory is the most that a process of its own ever
 //! had in use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use session_journal::Durability::{Durable, Written};
 use session_journal::{Journal, NewRecord, Reader, Sequence, Store, StoreOptions};
@@ -13,7 +13,7 @@ use super::reading::size;
 use crate::Result;
 use crate::bar::{Bar, Row, Unit};
 use crate::child::{Child, say};
-use crate::data::key;
+use crate::data::{fill, in_path, key, last_of_path};
 use crate::drive::{runtime, tasks};
 use crate::engine::{name, options};
 use crate::machine::{folder, peak_memory};
@@ -61,40 +61,61 @@ fn bytes_on_disk(count: usize, record: impl Fn(usize) -> NewRecord) -> Result<f6
 
 // ---- memory --------------------------------------------------------------------------------
 
-/// Everything that a process does, and whether the bar counts it.
-fn works(run: &Run<'_>) -> Result<Vec<(String, &'static str, std::path::PathBuf, String)>> {
-    let largest = run.scale.sizes.last().copied().unwrap_or_default();
-    let journal = || Ok::<_, crate::Error>(run.data.journal(largest)?.0);
-    let (history, last) = run.data.history(run.scale.history)?;
-    let sessions = run.scale.lists.last().copied().unwrap_or_default();
-    let (new, at, records) =
-        (run.data.path().to_owned(), size(largest), run.data.journal(largest)?.1);
+/// What a process of its own does: what tables call it, what the child is told, and about which file.
+struct Work {
+    what: String,
+    child: &'static str,
+    path: PathBuf,
+    argument: String,
+}
+
+impl Work {
+    fn new(what: &str, child: &'static str, path: &Path, argument: &dyn ToString) -> Self {
+        Self { what: what.to_owned(), child, path: path.to_owned(), argument: argument.to_string() }
+    }
+}
+
+/// Everything that the bar counts.
+fn works(run: &Run<'_>) -> Result<Vec<Work>> {
+    let (new, none) = (run.data.path(), "");
     let many = run.scale.many_sessions;
-    let text = |what: &str| what.to_owned();
-    Ok(vec![
-        (text("nothing"), "nothing", new.clone(), String::new()),
-        (text("append 1 KiB, one session"), "append", new.clone(), run.scale.appends.to_string()),
-        (
-            text("append the mix, one of 11 MB"),
-            "mix",
-            new.clone(),
-            run.scale.mix_one_in.to_string(),
+    let mut works = vec![
+        Work::new("nothing", "nothing", new, &none),
+        Work::new("append 1 KiB, one session", "append", new, &run.scale.appends),
+        Work::new("append the mix, one of 11 MB", "mix", new, &run.scale.mix_one_in),
+        Work::new(
+            "append with keys, until tables are merged twice",
+            "keyed",
+            new,
+            &run.scale.keyed,
         ),
-        (text("64 durable producers, one session"), "producers", new.clone(), text("1")),
-        (text("64 durable sessions"), "producers", new.clone(), text("64")),
-        (format!("{many} sessions, open at once"), "sessions", new, many.to_string()),
-        (format!("open + last 100, {at}"), "end", journal()?, String::new()),
-        (format!("one key and one sequence, {at}"), "look", journal()?, records.to_string()),
-        (text("path to the root"), "path", history, key(last)),
-        (format!("full scan, {at}"), "scan", journal()?, String::new()),
-        (format!("verify, {at}"), "verify", journal()?, String::new()),
-        (format!("list {sessions} sessions"), "list", run.data.store(sessions)?, String::new()),
-    ])
+        Work::new("64 durable producers, one session", "producers", new, &1),
+        Work::new("64 durable sessions", "producers", new, &64),
+        Work::new(&format!("{many} sessions, open at once"), "sessions", new, &many),
+    ];
+    for bytes in &run.scale.sizes {
+        let ((journal, records), at) = (run.data.journal(*bytes)?, size(*bytes));
+        let last = last_of_path(records);
+        works.extend([
+            Work::new(&format!("open + last 100, {at}"), "end", &journal, &none),
+            Work::new(&format!("one key and one sequence, {at}"), "look", &journal, &records),
+            Work::new(&format!("path to the root, {at}"), "path", &journal, &key(last)),
+            Work::new(&format!("full scan, {at}"), "scan", &journal, &none),
+            Work::new(&format!("verify, {at}"), "verify", &journal, &none),
+        ]);
+    }
+    let (history, last) = run.data.history(run.scale.history)?;
+    let of = format!("path to the root, of {}", run.scale.history);
+    works.push(Work::new(&of, "path", &history, &key(last)));
+    let sessions = run.scale.lists.last().copied().unwrap_or_default();
+    let store = run.data.store(sessions)?;
+    works.push(Work::new(&format!("list {sessions} sessions"), "list", &store, &none));
+    Ok(works)
 }
 
 fn memory(run: &mut Run<'_>) -> Result<()> {
     let mut peaks = Vec::new();
-    for (what, child, path, argument) in works(run)? {
+    for Work { what, child, path, argument } in works(run)? {
         let work = format!("memory: {what}");
         match peak_of(child, &path, &argument) {
             Ok(peak) => peaks.push((work, peak)),
@@ -133,6 +154,7 @@ pub(super) fn memory_of(path: &Path, argument: &str) -> Result<()> {
     match what {
         "nothing" => (),
         "append" => append(folder.path(), argument.parse()?)?,
+        "keyed" => keyed(folder.path(), argument.parse()?)?,
         "mix" => mix(folder.path(), argument.parse()?)?,
         "producers" => producers(folder.path(), argument.parse()?)?,
         "sessions" => sessions(folder.path(), argument.parse()?)?,
@@ -164,6 +186,11 @@ fn append(folder: &Path, count: usize) -> Result<()> {
         session.append_blocking(payload.clone())?;
     }
     Ok(())
+}
+
+fn keyed(folder: &Path, records: u64) -> Result<()> {
+    let payload = payload(RECORD_BYTES);
+    fill(&folder.join("keyed.journal"), records, |n| in_path(&payload, n, records))
 }
 
 /// The text that all payloads are slices of is there as well: 11 MiB that are not the engine's.
