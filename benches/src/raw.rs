@@ -76,7 +76,7 @@ fn open_for_frames(folder: &Path, asked: Asked) -> Result<Option<Box<dyn Log>>> 
     if asked.producers > 1 || asked.sessions > 1 || asked.durability == Durability::Durable {
         return Ok(None);
     }
-    Ok(Some(Box::new(Folder { folder: folder.to_owned(), writer: frames })))
+    Ok(Some(Box::new(OneFile { path: folder.join("0.raw"), writer: frames })))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "what a candidate answers")]
@@ -84,18 +84,18 @@ fn open_in_place(folder: &Path, asked: Asked) -> Result<Option<Box<dyn Log>>> {
     if asked.producers > 1 || asked.sessions > 1 || asked.durability == Durability::Written {
         return Ok(None);
     }
-    Ok(Some(Box::new(Folder { folder: folder.to_owned(), writer: in_place })))
+    Ok(Some(Box::new(OneFile { path: folder.join("0.raw"), writer: in_place })))
 }
 
-/// One file in a folder.
-struct Folder {
-    folder: PathBuf,
+/// One file, for one writer.
+struct OneFile {
+    path: PathBuf,
     writer: fn(&Path) -> Result<Box<dyn Writer>>,
 }
 
-impl Log for Folder {
+impl Log for OneFile {
     fn writer(&self, _session: usize) -> Result<Box<dyn Writer>> {
-        (self.writer)(&self.folder.join("0.raw"))
+        (self.writer)(&self.path)
     }
 }
 

@@ -8,7 +8,7 @@ use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use protobuf::descriptor::UninterpretedOption;
 use raft_engine::{Config, LogBatch, MessageExt, ReadableSize};
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde_json::{Value, json};
 use session_journal_benches::{Entries, History, Result};
 
@@ -23,7 +23,7 @@ pub(crate) const HISTORIES: [History; 5] = [
     },
     History {
         name: "SQLite",
-        told: "rusqlite, WAL; a table with an index of the keys; no checksums",
+        told: "rusqlite, WAL; a table with an index of the keys; opened read-only; no checksums",
         fill: fill_sqlite,
         end: |folder, last, _| {
             let sql = "SELECT payload FROM records ORDER BY id DESC LIMIT ?1";
@@ -34,11 +34,11 @@ pub(crate) const HISTORIES: [History; 5] = [
     },
     History {
         name: "redb",
-        told: "a table of records and one of keys; opened to read and write, as it must be",
+        told: "a table of records and one of keys; opened read-only",
         fill: fill_redb,
         end: end_of_redb,
         one: Some(one_of_redb),
-        all: |folder| end_of_redb(folder, u64::MAX, 0),
+        all: all_of_redb,
     },
     History {
         name: "fjall",
@@ -46,7 +46,7 @@ pub(crate) const HISTORIES: [History; 5] = [
         fill: fill_fjall,
         end: end_of_fjall,
         one: Some(one_of_fjall),
-        all: |folder| end_of_fjall(folder, u64::MAX, 0),
+        all: all_of_fjall,
     },
     History {
         name: "raft-engine",
@@ -99,13 +99,13 @@ fn one_line(folder: &Path, key: &str) -> Result<u64> {
 // ---- SQLite --------------------------------------------------------------------------------
 
 fn sqlite(folder: &Path) -> Result<Connection> {
-    let connection = Connection::open(folder.join("history.sqlite"))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    Ok(connection)
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Ok(Connection::open_with_flags(folder.join("history.sqlite"), flags)?)
 }
 
 fn fill_sqlite(folder: &Path, entries: &Entries) -> Result<()> {
-    let mut connection = sqlite(folder)?;
+    let mut connection = Connection::open(folder.join("history.sqlite"))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.execute_batch(
         "CREATE TABLE records (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, \
          payload BLOB NOT NULL) STRICT",
@@ -144,12 +144,12 @@ fn one_of_sqlite(folder: &Path, key: &str) -> Result<u64> {
 const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
 const KEYS: TableDefinition<'_, &str, u64> = TableDefinition::new("keys");
 
-fn redb(folder: &Path) -> Result<redb::Database> {
-    Ok(redb::Database::create(folder.join("history.redb"))?)
+fn redb(folder: &Path) -> Result<redb::ReadOnlyDatabase> {
+    Ok(redb::ReadOnlyDatabase::open(folder.join("history.redb"))?)
 }
 
 fn fill_redb(folder: &Path, entries: &Entries) -> Result<()> {
-    let database = redb(folder)?;
+    let database = redb::Database::create(folder.join("history.redb"))?;
     let write = database.begin_write()?;
     {
         let (mut records, mut keys) = (write.open_table(RECORDS)?, write.open_table(KEYS)?);
@@ -166,6 +166,16 @@ fn end_of_redb(folder: &Path, last: u64, _count: u64) -> Result<u64> {
     let records = database.begin_read()?.open_table(RECORDS)?;
     let mut bytes = 0;
     for record in records.iter()?.rev().take(usize::try_from(last)?) {
+        bytes += record?.1.value().len() as u64;
+    }
+    Ok(bytes)
+}
+
+fn all_of_redb(folder: &Path) -> Result<u64> {
+    let database = redb(folder)?;
+    let records = database.begin_read()?.open_table(RECORDS)?;
+    let mut bytes = 0;
+    for record in records.iter()? {
         bytes += record?.1.value().len() as u64;
     }
     Ok(bytes)
@@ -194,13 +204,27 @@ fn fill_fjall(folder: &Path, entries: &Entries) -> Result<()> {
         records.insert(n.to_be_bytes(), &entries.payload[..])?;
         keys.insert(key, n.to_be_bytes())?;
     }
-    Ok(database.persist(PersistMode::SyncAll)?)
+    database.persist(PersistMode::SyncAll)?;
+    // Or every opening would read what it keeps in memory from its log.
+    for keyspace in [records, keys] {
+        keyspace.rotate_memtable_and_wait()?;
+    }
+    Ok(())
 }
 
 fn end_of_fjall(folder: &Path, last: u64, _count: u64) -> Result<u64> {
     let (_database, records, _) = fjall(folder)?;
     let mut bytes = 0;
     for record in records.iter().rev().take(usize::try_from(last)?) {
+        bytes += record.value()?.len() as u64;
+    }
+    Ok(bytes)
+}
+
+fn all_of_fjall(folder: &Path) -> Result<u64> {
+    let (_database, records, _) = fjall(folder)?;
+    let mut bytes = 0;
+    for record in records.iter() {
         bytes += record.value()?.len() as u64;
     }
     Ok(bytes)

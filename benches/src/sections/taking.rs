@@ -22,6 +22,7 @@ const APPENDED: u32 = 100;
 /// An owner at full speed ends after so many, were it never fenced.
 const APPENDED_AT_MOST: u32 = 20_000_000;
 const SYNC: &str = "one `fdatasync` of 1 KiB";
+const QUIET: &str = "one `fdatasync` of 1 KiB, nobody died before it";
 const DEAD: &str = "owner dead";
 const STOPPED: &str = "owner stopped";
 const BUSY: &str = "owner appending at full speed";
@@ -41,6 +42,15 @@ pub(super) fn takeover(run: &mut Run<'_>) -> Result<()> {
         file.write_all(&payload(RECORD_BYTES))?;
         Ok(Some(Sample::once(seconds(|| file.sync_data())?, 0)))
     });
+    turns.add(QUIET, "the same, without another process before it", || {
+        let folder = folder()?;
+        let path = folder.path().join("raw");
+        let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
+        file.write_all(&payload(RECORD_BYTES))?;
+        file.sync_data()?;
+        file.write_all(&payload(RECORD_BYTES))?;
+        Ok(Some(Sample::once(seconds(|| file.sync_data())?, 0)))
+    });
     turns.add(DEAD, "killed; taken as the default policy allows", || taken_from(DEAD).map(Some));
     turns.add(STOPPED, "SIGSTOP; taken whatever it does", || taken_from(STOPPED).map(Some));
     turns.add(BUSY, "it is fenced meanwhile", || taken_from(BUSY).map(Some));
@@ -55,6 +65,9 @@ pub(super) fn takeover(run: &mut Run<'_>) -> Result<()> {
         longest(run, &race, owner, 10_000.0);
     }
     longest(run, &race, BUSY, 20_000.0);
+    let work = format!("… {QUIET}");
+    let row = race.entry(QUIET).map(|one| Row::told(&work, &micros(one.median(P50)), "", ""));
+    run.row(&work, row);
     run.keep(race);
     Ok(())
 }

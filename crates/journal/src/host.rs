@@ -309,10 +309,11 @@ mod process {
 
     impl Stat {
         pub(super) fn read(pid: impl Display) -> io::Result<Self> {
-            // One read has all of it; its length, which `fs::read` asks for first, is said to be zero.
-            let mut bytes = Vec::with_capacity(STAT_BYTES);
-            File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut bytes)?;
-            Self::parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+            // proc(5): one read gives all of it.
+            let mut bytes = [0; STAT_BYTES];
+            let read = File::open(format!("/proc/{pid}/stat"))?.read(&mut bytes)?;
+            Self::parse(bytes.get(..read).unwrap_or_default())
+                .ok_or_else(|| io::ErrorKind::InvalidData.into())
         }
 
         /// proc(5) counts fields from one. The second is the program's name in brackets, which may

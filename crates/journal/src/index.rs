@@ -31,6 +31,12 @@ const MERGE_RUNS: usize = 8;
 /// a quarter of a million records.
 const LEVEL_MAX: u8 = 2;
 
+/// Whether so much is in the tables of a checkpoint that another one is due right behind it, of nothing but
+/// the list of runs: whoever opens reads the last one whole.
+pub(crate) fn is_long(checkpoint: &Checkpoint) -> bool {
+    checkpoint.runs.last().is_some_and(|own| own.level == LEVEL_MAX)
+}
+
 /// Where a scan for a record may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -227,6 +233,9 @@ impl Index {
                 Step::Frame(_) | Step::End(_) => return Ok(last),
             };
             last = frame.header.sequence;
+            if frame.measure.missing > 0 {
+                self.recent.lossy = true;
+            }
             // Not the checkpoints within: this makes one table of the whole stretch.
             if frame.header.kind != FrameKind::Checkpoint {
                 let body = scanner.body(&frame.header)?;
@@ -379,7 +388,8 @@ impl Index {
 }
 
 /// How many runs stay as they are when another one of level 0 comes: those behind them are merged with
-/// it, for there are as many of a level as are merged into one, and so on, level by level.
+/// it, for there are as many of a level as are merged into one, and so on, level by level. Never more
+/// of a level than that, however many there are.
 fn unmerged(runs: &[Run]) -> usize {
     let mut kept = runs.len();
     for level in 0..LEVEL_MAX {
@@ -388,7 +398,7 @@ fn unmerged(runs: &[Run]) -> usize {
         if same + 1 < MERGE_RUNS {
             break;
         }
-        kept -= same;
+        kept -= MERGE_RUNS - 1;
     }
     kept
 }
@@ -519,12 +529,12 @@ mod tests {
         assert!(levels_after(2047).len() <= 31 + 7 + 7);
     }
 
-    /// As a version that merged by sixteens left them.
+    /// Where there are more than this writer leaves: whoever appends waits for no more than one merge.
     #[test]
-    fn more_runs_of_a_level_than_are_merged_become_one() {
+    fn never_more_than_eight_runs_of_a_level_become_one() {
         let runs = [vec![of_level(1); 5], vec![of_level(0); 14]].concat();
-        assert_eq!(unmerged(&runs), 5);
-        let runs = [vec![of_level(1); 12], vec![of_level(0); 14]].concat();
-        assert_eq!(unmerged(&runs), 0);
+        assert_eq!(unmerged(&runs), 5 + 7);
+        let runs = [vec![of_level(1); 127], vec![of_level(0); 7]].concat();
+        assert_eq!(unmerged(&runs), 127 - 7);
     }
 }

@@ -16,7 +16,7 @@ use crate::storage::Storage;
 use crate::window::{CHUNK, Window};
 
 /// So many bytes of a frame are read at once, before its length is known.
-const FRAME_BYTES_MOST: usize = 4096;
+const FIRST_READ: usize = 4096;
 /// The longest body that is read in search of an identity.
 const SALVAGE_BODY_MAX: u64 = 1 << 20;
 
@@ -169,7 +169,7 @@ pub(crate) fn read_frame(
 ) -> Result<Option<(FrameHeader, Vec<u8>)>> {
     let io = |e| Error::io(path, "read", e);
     // Most frames are short: one read has them whole.
-    let mut bytes = vec![0; FRAME_BYTES_MOST];
+    let mut bytes = vec![0; FIRST_READ];
     let read = file.read_at(at, &mut bytes).map_err(io)?;
     bytes.truncate(read);
     let Ok(header) = FrameHeader::decode(&bytes, codec) else { return Ok(None) };
@@ -179,7 +179,7 @@ pub(crate) fn read_frame(
     let len = usize::try_from(header.frame_len()).unwrap_or(usize::MAX);
     if read < len {
         // The length is bounded by the file before anything is allocated.
-        if read < FRAME_BYTES_MOST || header.end() > file.len().map_err(io)? {
+        if read < FIRST_READ || header.end() > file.len().map_err(io)? {
             return Ok(None);
         }
         bytes.resize(len, 0);

@@ -20,7 +20,7 @@ use crate::format::{
     SlotState, Summary, encode_page, slot_offset,
 };
 use crate::identity::Owner;
-use crate::index::{Index, Source};
+use crate::index::{Index, Source, is_long};
 use crate::locate::locate;
 use crate::mutation::{self, Mutation};
 use crate::opening::path_bytes;
@@ -392,6 +392,7 @@ impl Copy {
         if header.kind != FrameKind::Release
             && (recent >= self.options.checkpoint_bytes
                 || self.index.recent_records() >= self.options.checkpoint_records)
+            && self.put_checkpoint()?
         {
             self.put_checkpoint()?;
         }
@@ -405,10 +406,11 @@ impl Copy {
         if self.buffer.len() >= COPY_BUFFER { self.flush() } else { Ok(()) }
     }
 
-    fn put_checkpoint(&mut self) -> Result<()> {
+    /// True where it is to be followed by another one.
+    fn put_checkpoint(&mut self) -> Result<bool> {
         // Merging reads the tables of older checkpoints from the file.
         self.flush()?;
-        let Some(last) = self.written.last else { return Ok(()) };
+        let Some(last) = self.written.last else { return Ok(false) };
         let at = self.written.end;
         let checkpoint = self.index.checkpoint(&self.target, at, last.sequence, self.summary)?;
         let body = checkpoint.encode(&self.target.codec);
@@ -420,9 +422,10 @@ impl Copy {
         );
         let header = FrameHeader { meta_len: 0, flags: 0, batch_before: 0, ..header };
         self.put(&header, &body)?;
+        let is_long = is_long(&checkpoint);
         self.checkpoint = at;
         self.index.checkpointed(checkpoint.runs, &self.written);
-        Ok(())
+        Ok(is_long)
     }
 
     fn flush(&mut self) -> Result<()> {

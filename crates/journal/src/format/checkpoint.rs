@@ -106,8 +106,8 @@ pub struct Checkpoint {
     pub runs: Vec<Run>,
 }
 
-/// What of a checkpoint whoever begins there has to know: all but its tables, which are asked one block
-/// at a time.
+/// What of a checkpoint whoever begins there has to know: all but its tables, which verify with the frame and
+/// are asked one block at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
     /// What the file holds up to here.
@@ -123,8 +123,7 @@ impl Directory {
     /// `Malformed` where the bytes are no checkpoint.
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Fields::new(body, "checkpoint");
-        let [samples, keys, runs, _] =
-            [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?].map(|n| n as usize);
+        let [samples, keys, runs] = counts(&mut fields)?;
         for (count, per_block, entry_len) in
             [(samples, SAMPLES_PER_BLOCK, SAMPLE_LEN), (keys, KEYS_PER_BLOCK, KEY_LEN)]
         {
@@ -180,8 +179,7 @@ impl Checkpoint {
     /// `Malformed` where the bytes are no checkpoint.
     pub fn decode(body: &[u8], codec: &Codec) -> Result<Self, Malformed> {
         let mut fields = Fields::new(body, "checkpoint");
-        let [samples, keys, runs, _] =
-            [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?].map(|n| n as usize);
+        let [samples, keys, runs] = counts(&mut fields)?;
         let samples = read_blocks(&mut fields, samples, SAMPLES_PER_BLOCK, SAMPLE_LEN, |bytes| {
             sample_block(bytes, codec)
         })?;
@@ -191,6 +189,13 @@ impl Checkpoint {
         let Directory { summary, runs } = Directory::take(&mut fields, runs)?;
         Ok(Self { samples, keys, summary, runs })
     }
+}
+
+/// What the preamble says: how many samples, keys and runs there are.
+fn counts(fields: &mut Fields<'_>) -> Result<[usize; 3], Malformed> {
+    let counts = [fields.u32()?, fields.u32()?, fields.u32()?];
+    fields.u32()?;
+    Ok(counts.map(|count| count as usize))
 }
 
 fn blocks<T>(

@@ -10,6 +10,7 @@ use crate::background::BackgroundSync;
 use crate::chain::Chain;
 use crate::error::{Cause, Error, Result};
 use crate::format::{Checkpoint, FrameHeader, FrameKind, HEADER_LEN, Slot, SlotState, slot_offset};
+use crate::index::is_long;
 use crate::locate::locate;
 use crate::mutation::{self, Mutation};
 use crate::scan::Step;
@@ -250,6 +251,14 @@ impl Writer {
     }
 
     pub(super) fn try_checkpoint(&mut self, now_ms: i64) -> Result<()> {
+        if self.put_checkpoint(now_ms)? {
+            self.put_checkpoint(now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// True where it is to be followed by another one.
+    fn put_checkpoint(&mut self, now_ms: i64) -> Result<bool> {
         let at = self.tail;
         let checkpoint: Checkpoint =
             self.index.checkpoint(&self.source, at, self.sequence, self.summary)?;
@@ -259,15 +268,17 @@ impl Writer {
             return Err(refused);
         }
         // One that landed elsewhere names a wrong place for its own tables; nobody will use it.
-        if landed.start == at {
-            self.index.checkpointed(checkpoint.runs, &self.chain);
-            self.fresh_checkpoint = Some((at, self.chain.end));
-            if mutation::broken(Mutation::SlotBeyondDurable) {
-                self.checkpoint = at;
-                self.write_slot(SlotState::Open);
-            }
+        if landed.start != at {
+            return Ok(false);
         }
-        Ok(())
+        let is_long = is_long(&checkpoint);
+        self.index.checkpointed(checkpoint.runs, &self.chain);
+        self.fresh_checkpoint = Some((at, self.chain.end));
+        if mutation::broken(Mutation::SlotBeyondDurable) {
+            self.checkpoint = at;
+            self.write_slot(SlotState::Open);
+        }
+        Ok(is_long)
     }
 
     /// Writes a hint for the next opener and for listings. Losing it costs time only.
