@@ -98,6 +98,7 @@ mod report;
 mod scan;
 mod session;
 mod settling;
+mod sound;
 pub mod storage;
 mod store;
 mod survey;

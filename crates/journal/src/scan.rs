@@ -22,7 +22,7 @@ use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::storage::Storage;
 use crate::view::record_in;
-use crate::window::{CHUNK, Window};
+use crate::window::Window;
 
 /// A stretch of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Scanner {
             path,
             codec,
             chain,
-            window: Window::new(file, limit, CHUNK),
+            window: Window::of_frames(file, limit, codec),
             durable,
             probe: start,
             dead_from: start,
@@ -284,6 +284,16 @@ impl Scanner {
     /// A frame whose header and body verify, wherever it says that it stands.
     #[inline]
     fn sound_frame(&mut self, at: u64) -> io::Result<Option<FrameHeader>> {
+        if let Some(header) = self.window.sound(at) {
+            return Ok(Some(*header));
+        }
+        if self.window.get(at, HEADER_LEN as u64)?.is_none() {
+            return Ok(None);
+        }
+        // It may have moved on to where more is known.
+        if let Some(header) = self.window.sound(at) {
+            return Ok(Some(*header));
+        }
         let Some(bytes) = self.window.get(at, HEADER_LEN as u64)? else { return Ok(None) };
         let Ok(header) = FrameHeader::decode(bytes, &self.codec) else { return Ok(None) };
         let header = self.placed(header, at);
@@ -335,10 +345,37 @@ impl Scanner {
     /// Every frame of the batch that begins with this one is there and sound.
     fn is_whole(&mut self, first: &FrameHeader) -> io::Result<bool> {
         let end = first.batch_end();
+        if end > self.window.limit() {
+            return Ok(false);
+        }
         let mut at = first.end();
+        while at < end
+            && let Some(next) = self.window.sound_ahead(at)
+        {
+            if !is_of_batch(&next, first) {
+                return Ok(false);
+            }
+            at = next.end();
+        }
+        if at >= end || self.window.reaches(end) {
+            return self.is_whole_from(at, first);
+        }
+        // The pass stays where it is.
+        let another = self.window.another();
+        let own = std::mem::replace(&mut self.window, another);
+        let is_whole = self.is_whole_from(at, first);
+        self.window = own;
+        is_whole
+    }
+
+    fn is_whole_from(&mut self, mut at: u64, first: &FrameHeader) -> io::Result<bool> {
+        let end = first.batch_end();
         while at < end {
             match self.sound_frame(at)? {
-                Some(next) if is_of_batch(&next, first) => at = next.end(),
+                Some(next) if is_of_batch(&next, first) => {
+                    self.window.remember(&next);
+                    at = next.end();
+                }
                 _ => return Ok(false),
             }
         }
