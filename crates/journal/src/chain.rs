@@ -41,7 +41,7 @@ pub(crate) enum Void {
 }
 
 /// What an accepted frame says about the place before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Measure {
     /// Records missing before it.
     pub(crate) missing: u64,
@@ -125,6 +125,19 @@ impl Chain {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether the frame, sound, self-placed and of a whole batch, is the next record of the same owner,
+    /// right behind the one before it. Then it is in the chain; others may be as well.
+    #[inline]
+    pub(crate) fn goes_on_with(&self, frame: &FrameHeader) -> bool {
+        self.last.as_ref().is_some_and(|last| {
+            (last.kind, frame.kind) == (FrameKind::Record, FrameKind::Record)
+                && frame.generation == last.generation
+                && frame.incarnation == last.incarnation
+                && frame.sequence == last.sequence + 1
+                && frame.previous == last.offset
+        })
     }
 
     /// Takes an admitted frame and says what is missing before it.

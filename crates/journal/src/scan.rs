@@ -19,9 +19,9 @@ use crate::chain::{Chain, Measure};
 use crate::error::{Cause, Error, Result};
 use crate::format::{ClaimBody, Codec, FrameHeader, FrameKind, HEADER_LEN};
 use crate::mutation::{self, Mutation};
-use crate::record::Record;
+use crate::record::{Record, RecordRef};
 use crate::storage::Storage;
-use crate::view::record_in;
+use crate::view::{described, record_in};
 use crate::window::Window;
 
 /// A stretch of bytes.
@@ -31,13 +31,14 @@ pub(crate) struct Stretch {
     pub(crate) end: u64,
 }
 
-/// A frame of the chain. Its header is the last one of the scanner's chain.
-#[derive(Clone, Debug)]
-pub(crate) struct ChainFrame {
-    pub(crate) header: FrameHeader,
+/// A frame of the chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChainFrame<'a> {
+    pub(crate) header: &'a FrameHeader,
+    pub(crate) body: &'a [u8],
     pub(crate) measure: Measure,
     /// Dead bytes between the chain frame before and this one, claims left out.
-    pub(crate) dead: Vec<Stretch>,
+    pub(crate) dead: &'a [Stretch],
     /// All bytes between the chain frame before and this one.
     pub(crate) skipped: u64,
 }
@@ -60,7 +61,8 @@ pub(crate) struct ScanEnd {
 }
 
 pub(crate) enum Step {
-    Frame(ChainFrame),
+    /// A frame of the chain, the last one of the scanner's.
+    Frame,
     Claim(Box<ClaimFrame>),
     End(ScanEnd),
 }
@@ -98,6 +100,10 @@ pub(crate) struct Scanner {
     /// Start of the dead bytes that are being walked over.
     dead_from: u64,
     dead: Vec<Stretch>,
+    /// What there was before the last frame: its measure, the dead bytes and all of them.
+    measure: Measure,
+    dead_before: Vec<Stretch>,
+    skipped: u64,
     /// A batch that was found whole: where it begins and ends.
     whole: (u64, u64),
     judged: Option<Judged>,
@@ -139,6 +145,9 @@ impl Scanner {
             probe: start,
             dead_from: start,
             dead: Vec::new(),
+            measure: Measure::default(),
+            dead_before: Vec::new(),
+            skipped: 0,
             whole: (0, 0),
             judged: None,
             announced: 0,
@@ -158,21 +167,51 @@ impl Scanner {
         self.chain
     }
 
-    /// The body of a frame that the last step gave.
+    /// The header of the frame that the last step gave.
     #[inline]
-    pub(crate) fn body(&mut self, header: &FrameHeader) -> Result<&[u8]> {
-        let at = header.offset + HEADER_LEN as u64;
-        let expected = self.window.limit();
-        let found = self.chain.end;
-        let bytes = self.window.get(at, header.body_len());
-        let bytes = bytes.map_err(|error| Error::io(&self.path, "read", error))?;
-        bytes.ok_or_else(|| Error::new(&self.path, Cause::Shortened { expected, found }))
+    pub(crate) fn header(&self) -> &FrameHeader {
+        self.chain.last.as_ref().unwrap_or(&FrameHeader::BLANK)
     }
 
-    /// The record of a frame that the last step gave; `None` where it is none, or has not its shape.
+    /// What is missing before it.
     #[inline]
-    pub(crate) fn record(&mut self, header: &FrameHeader) -> Result<Option<Record>> {
-        self.body(header)?;
+    pub(crate) fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// All of it.
+    #[inline]
+    pub(crate) fn frame(&mut self) -> Result<ChainFrame<'_>> {
+        let header = self.chain.last.as_ref().unwrap_or(&FrameHeader::BLANK);
+        let body = body_in(&mut self.window, header, &self.path)?;
+        let (measure, dead, skipped) = (self.measure, &*self.dead_before, self.skipped);
+        Ok(ChainFrame { header, body, measure, dead, skipped })
+    }
+
+    /// Its body.
+    #[inline]
+    pub(crate) fn body(&mut self) -> Result<&[u8]> {
+        Ok(self.frame()?.body)
+    }
+
+    /// All bytes between the chain frame before and this one.
+    #[inline]
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Its record, lent; `None` where it is none, or has not its shape.
+    #[inline]
+    pub(crate) fn record_ref(&mut self) -> Result<Option<RecordRef<'_>>> {
+        let frame = self.frame()?;
+        Ok(described(frame.header, frame.body))
+    }
+
+    /// The same, to keep.
+    #[inline]
+    pub(crate) fn record(&mut self) -> Result<Option<Record>> {
+        self.frame()?;
+        let header = self.chain.last.as_ref().unwrap_or(&FrameHeader::BLANK);
         let record = record_in(&mut self.window, header);
         record.map_err(|error| Error::io(&self.path, "read", error))
     }
@@ -180,18 +219,43 @@ impl Scanner {
     /// The next fact.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<Step> {
+        if self.goes_on() {
+            return Ok(Step::Frame);
+        }
         self.find().map_err(|fault| match fault {
             Fault::Io(error) => Error::io(&self.path, "read", error),
             Fault::NewerKind(kind) => Error::new(&self.path, Cause::UnknownFrame { kind }),
         })
     }
 
+    /// Takes the next frame where nothing has to be judged: it is known to verify, its batch to be
+    /// whole, and it goes on right where the chain ends.
     #[inline]
+    fn goes_on(&mut self) -> bool {
+        if self.probe != self.chain.end {
+            return false;
+        }
+        let Some(next) = self.window.sound(self.probe) else { return false };
+        let is_whole = next.is_alone() || (next.batch_first(), next.batch_end()) == self.whole;
+        if !is_whole || !self.chain.goes_on_with(next) {
+            return false;
+        }
+        self.highest_generation = self.highest_generation.max(next.generation);
+        self.measure = self.chain.accept(next);
+        (self.probe, self.dead_from) = (self.chain.end, self.chain.end);
+        (self.skipped, self.announced) = (0, 0);
+        self.dead_before.clear();
+        true
+    }
+
     fn find(&mut self) -> Result<Step, Fault> {
         loop {
             let at = self.probe;
             match self.look(at)? {
-                Look::Frame(header) => return Ok(Step::Frame(self.take(header))),
+                Look::Frame(header) => {
+                    self.take(&header);
+                    return Ok(Step::Frame);
+                }
                 Look::Claim(claim) => {
                     self.end_dead(at);
                     self.dead_from = at + claim.header.frame_len();
@@ -227,19 +291,17 @@ impl Scanner {
         }
     }
 
-    #[inline]
-    fn take(&mut self, header: FrameHeader) -> ChainFrame {
+    fn take(&mut self, header: &FrameHeader) {
         self.end_dead(header.offset);
-        let skipped = header.offset - self.chain.end;
-        let measure = self.chain.accept(&header);
+        self.skipped = header.offset - self.chain.end;
+        self.measure = self.chain.accept(header);
+        self.dead_before = std::mem::take(&mut self.dead);
         self.probe = header.end();
         self.dead_from = self.probe;
         self.announced = 0;
-        ChainFrame { header, measure, dead: std::mem::take(&mut self.dead), skipped }
     }
 
     /// What stands at this very offset.
-    #[inline]
     fn look(&mut self, at: u64) -> Result<Look, Fault> {
         let Some(header) = self.sound_frame(at)? else { return Ok(Look::Nothing) };
         if header.kind == FrameKind::Claim {
@@ -282,7 +344,6 @@ impl Scanner {
     }
 
     /// A frame whose header and body verify, wherever it says that it stands.
-    #[inline]
     fn sound_frame(&mut self, at: u64) -> io::Result<Option<FrameHeader>> {
         if let Some(header) = self.window.sound(at) {
             return Ok(Some(*header));
@@ -443,6 +504,14 @@ impl Evidence {
             unused && witness.previous >= self.last
         }
     }
+}
+
+#[inline]
+fn body_in<'a>(window: &'a mut Window, header: &FrameHeader, path: &Path) -> Result<&'a [u8]> {
+    let (expected, found) = (window.limit(), header.end());
+    let bytes = window.get(header.offset + HEADER_LEN as u64, header.body_len());
+    let bytes = bytes.map_err(|error| Error::io(path, "read", error))?;
+    bytes.ok_or_else(|| Error::new(path, Cause::Shortened { expected, found }))
 }
 
 fn is_of_batch(frame: &FrameHeader, of: &FrameHeader) -> bool {

@@ -111,14 +111,14 @@ pub(crate) struct Survey {
 
 /// Told of everything that a pass finds, in file order.
 pub(crate) trait Visitor {
-    /// A frame of the chain, and its body.
-    fn frame(&mut self, frame: &ChainFrame, body: &[u8]);
+    /// A frame of the chain.
+    fn frame(&mut self, frame: &ChainFrame<'_>);
     /// A claim, and whether it took the generation.
     fn claim(&mut self, _claim: &ClaimFrame, _valid: bool) {}
 }
 
 impl Visitor for () {
-    fn frame(&mut self, _: &ChainFrame, _: &[u8]) {}
+    fn frame(&mut self, _: &ChainFrame<'_>) {}
 }
 
 impl Survey {
@@ -183,16 +183,16 @@ impl Survey {
         let mut moved = true;
         loop {
             match scanner.step()? {
-                Step::Frame(frame) => {
-                    moved |= standing.frame(&frame.header);
+                Step::Frame => {
+                    let frame = scanner.frame()?;
+                    moved |= standing.frame(frame.header);
                     moved |= frame.header.kind == FrameKind::Opening;
-                    let body = scanner.body(&frame.header)?;
-                    self.take(&frame, body, &mut standing);
-                    visitor.frame(&frame, body);
+                    self.take(&frame, &mut standing);
+                    visitor.frame(&frame);
                     if std::mem::replace(&mut moved, false) {
                         self.settled = standing.clone();
                     }
-                    self.chain = scanner.chain().clone();
+                    self.chain.clone_from(scanner.chain());
                     self.accounted = self.chain.end;
                     self.pending.clear();
                 }
@@ -255,12 +255,15 @@ impl Survey {
         Ok(())
     }
 
-    fn take(&mut self, frame: &ChainFrame, body: &[u8], standing: &mut Standing) {
-        let header = &frame.header;
+    #[inline]
+    fn take(&mut self, frame: &ChainFrame<'_>, standing: &mut Standing) {
+        let ChainFrame { header, body, measure, .. } = *frame;
         self.summary.void_bytes += frame.skipped;
         self.durable_through = self.durable_through.max(header.durable_through);
         self.last_frame_ms = header.time_ms;
-        self.note_holes(frame);
+        if measure.missing > 0 || !frame.dead.is_empty() {
+            self.note_holes(frame);
+        }
         let opening = (header.kind == FrameKind::Opening).then(|| OpeningBody::decode(body).ok());
         let opening = opening.flatten();
         // One that a compaction copied tells of places in the file before.
@@ -268,9 +271,11 @@ impl Survey {
         if let Some(opening) = opening.as_ref().filter(is_of_file) {
             self.note_reported(&opening.report);
         }
-        self.decide(header, opening.is_some());
+        if !self.undecided.is_empty() {
+            self.decide(header, opening.is_some());
+        }
         self.seal = None;
-        if frame.measure.missing > 0 {
+        if measure.missing > 0 {
             // The last record is one of those that are lost, unless this frame is a record.
             self.last_record_checksum = 0;
         }
@@ -295,11 +300,11 @@ impl Survey {
         }
     }
 
-    fn note_holes(&mut self, frame: &ChainFrame) {
+    fn note_holes(&mut self, frame: &ChainFrame<'_>) {
         let measure = frame.measure;
         let missing = measure.missing - self.declared_in(measure.first_missing, measure.missing);
         self.summary.records_lost += missing;
-        let mut dead = frame.dead.clone();
+        let mut dead = frame.dead.to_vec();
         if dead.is_empty() && missing > 0 {
             let at = frame.header.offset - frame.skipped;
             dead.push(Stretch { start: at, end: at });

@@ -106,21 +106,21 @@ impl Window {
         Ok(self.block.bytes.get(place))
     }
 
-    /// As [`get`](Self::get), to keep: shared with the block where that is not much more than what is
-    /// kept, a copy otherwise.
-    pub(crate) fn keep(&mut self, offset: u64, len: u64) -> io::Result<Option<Bytes>> {
-        let place = match self.place(offset, len) {
-            Some(place) => place,
-            None => match self.bring(offset, len)? {
-                Some(place) => place,
-                None => return Ok(None),
-            },
-        };
-        let bytes = &self.block.bytes;
+    /// The bytes there, where they are in memory.
+    #[inline]
+    pub(crate) fn shown(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        self.block.bytes.get(self.place(offset, len)?)
+    }
+
+    /// The same, to keep: shared with the block where that is not much more than what is kept, a copy
+    /// otherwise.
+    #[inline]
+    pub(crate) fn keep(&self, offset: u64, len: u64) -> Option<Bytes> {
+        let (place, bytes) = (self.place(offset, len)?, &self.block.bytes);
         if place.len() >= SHARED_FROM && place.len() >= bytes.len() / 4 {
-            return Ok(Some(bytes.slice(place)));
+            return Some(bytes.slice(place));
         }
-        Ok(bytes.get(place).map(Bytes::copy_from_slice))
+        bytes.get(place).map(Bytes::copy_from_slice)
     }
 
     fn bring(&mut self, offset: u64, len: u64) -> io::Result<Option<std::ops::Range<usize>>> {
