@@ -185,23 +185,38 @@ impl Ahead {
         Some(())
     }
 
-    /// The frame that stands here and verifies, behind or in this block, without moving on.
-    pub(crate) fn sound_at(&mut self, block: &mut Block, at: u64) -> Option<FrameHeader> {
-        if self.is_elsewhere() || at < block.from {
-            return None;
+    /// As [`Sound::follow`], in this block and those behind it.
+    pub(crate) fn follow(
+        &mut self,
+        block: &Block,
+        mut at: u64,
+        end: u64,
+        wanted: impl Fn(&FrameHeader) -> bool,
+    ) -> (u64, bool) {
+        if self.is_elsewhere() {
+            return (at, true);
         }
-        loop {
-            let mut blocks = std::iter::once(&mut *block).chain(&mut self.held);
-            let own = blocks.find(|block| at < block.end());
-            if let Some(header) = own.and_then(|block| block.sound.at(at)) {
-                return Some(*header);
+        while at < end {
+            let own = std::iter::once(block).chain(&self.held).find(|block| at < block.end());
+            if let Some(own) = own {
+                let (came, fits) = own.sound.follow(at, end, &wanted);
+                if !fits || came >= end {
+                    return (came, fits);
+                }
+                at = came;
             }
             match self.across(block, at) {
-                Check::Sound(header) => return Some(header),
-                Check::Longer(_) if self.held.len() < HELD_MAX => self.hold()?,
-                _ => return None,
+                Check::Sound(header) if wanted(&header) => at = header.end(),
+                Check::Sound(_) => return (at, false),
+                Check::Longer(_) if self.held.len() < HELD_MAX => {
+                    if self.hold().is_none() {
+                        break;
+                    }
+                }
+                _ => break,
             }
         }
+        (at, true)
     }
 
     /// What stands here, in the bytes that are held. The header may be cut.

@@ -337,7 +337,7 @@ impl Writer {
             if header.kind != FrameKind::Record || header.sequence <= sequence {
                 continue;
             }
-            let body = scanner.body()?;
+            let body = scanner.body();
             let meta = meta_of(&header, body).unwrap_or_default();
             came.push(Came {
                 sequence: Sequence::new(header.sequence),

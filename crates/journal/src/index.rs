@@ -230,7 +230,7 @@ impl Index {
             last = scanner.header().sequence;
             // Not the checkpoints within: this makes one table of the whole stretch.
             if scanner.header().kind != FrameKind::Checkpoint {
-                self.note_frame(&scanner.frame()?);
+                self.note_frame(&scanner.frame());
             }
         }
     }
@@ -362,7 +362,7 @@ impl Index {
                     if scanner.header().kind != FrameKind::Record {
                         continue;
                     }
-                    let ChainFrame { header, body, .. } = scanner.frame()?;
+                    let ChainFrame { header, body, .. } = scanner.frame();
                     if meta_of(header, body).and_then(|meta| meta.key) == Some(key) {
                         return Ok(KeyFound::At(*header, Bytes::copy_from_slice(body)));
                     }

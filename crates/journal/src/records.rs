@@ -122,9 +122,7 @@ impl GapRecords {
     /// The next record or gap; a record is lent until the next call.
     pub fn next_ref(&mut self) -> Option<Result<ItemRef<'_>>> {
         match self.find_shaped() {
-            Ok(Found::Record) => {
-                self.scanner.record_ref().map(|record| record.map(ItemRef::Record)).transpose()
-            }
+            Ok(Found::Record) => Some(Ok(ItemRef::Record(self.scanner.record_ref()?))),
             Ok(Found::Gap(gap)) => Some(Ok(ItemRef::Gap(gap))),
             Ok(Found::End) => None,
             Err(error) => Some(Err(error)),
@@ -136,7 +134,7 @@ impl GapRecords {
     fn find_shaped(&mut self) -> Result<Found> {
         loop {
             match self.find()? {
-                Found::Record if self.scanner.record_ref()?.is_none() => {}
+                Found::Record if self.scanner.record_ref().is_none() => {}
                 found => return Ok(found),
             }
         }
@@ -199,14 +197,15 @@ impl Iterator for GapRecords {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let record = match self.find() {
-                Ok(Found::Record) => self.scanner.record(),
+            match self.find() {
+                Ok(Found::Record) => match self.scanner.record() {
+                    Some(record) => return Some(Ok(Item::Record(record))),
+                    // It has not the shape of a record.
+                    None => {}
+                },
                 Ok(Found::Gap(gap)) => return Some(Ok(Item::Gap(gap))),
                 Ok(Found::End) => return None,
                 Err(error) => return Some(Err(error)),
-            };
-            if let Some(record) = record.transpose() {
-                return Some(record.map(Item::Record));
             }
         }
     }

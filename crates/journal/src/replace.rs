@@ -364,7 +364,7 @@ impl Copy {
         if !kept {
             return Ok(());
         }
-        let ChainFrame { header, body, .. } = scanner.frame()?;
+        let ChainFrame { header, body, .. } = scanner.frame();
         let offset = self.written.end;
         let header = FrameHeader {
             offset,

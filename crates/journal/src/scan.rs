@@ -21,7 +21,7 @@ use crate::format::{ClaimBody, Codec, FrameHeader, FrameKind, HEADER_LEN};
 use crate::mutation::{self, Mutation};
 use crate::record::{Record, RecordRef};
 use crate::storage::Storage;
-use crate::view::{described, record_in};
+use crate::view::{described, shown_record};
 use crate::window::Window;
 
 /// A stretch of bytes.
@@ -36,7 +36,7 @@ pub(crate) struct Stretch {
 pub(crate) struct ChainFrame<'a> {
     pub(crate) header: &'a FrameHeader,
     pub(crate) body: &'a [u8],
-    pub(crate) measure: Measure,
+    pub(crate) measure: &'a Measure,
     /// Dead bytes between the chain frame before and this one, claims left out.
     pub(crate) dead: &'a [Stretch],
     /// All bytes between the chain frame before and this one.
@@ -61,7 +61,7 @@ pub(crate) struct ScanEnd {
 }
 
 pub(crate) enum Step {
-    /// A frame of the chain, the last one of the scanner's.
+    /// A frame of the chain, the last one of the scanner's. Its body is in memory until the next step.
     Frame,
     Claim(Box<ClaimFrame>),
     End(ScanEnd),
@@ -181,17 +181,18 @@ impl Scanner {
 
     /// All of it.
     #[inline]
-    pub(crate) fn frame(&mut self) -> Result<ChainFrame<'_>> {
-        let header = self.chain.last.as_ref().unwrap_or(&FrameHeader::BLANK);
-        let body = body_in(&mut self.window, header, &self.path)?;
-        let (measure, dead, skipped) = (self.measure, &*self.dead_before, self.skipped);
-        Ok(ChainFrame { header, body, measure, dead, skipped })
+    pub(crate) fn frame(&self) -> ChainFrame<'_> {
+        let (header, body) = (self.header(), self.body());
+        let (measure, dead, skipped) = (&self.measure, &*self.dead_before, self.skipped);
+        ChainFrame { header, body, measure, dead, skipped }
     }
 
-    /// Its body.
+    /// Its body, which the step has left in memory.
     #[inline]
-    pub(crate) fn body(&mut self) -> Result<&[u8]> {
-        Ok(self.frame()?.body)
+    pub(crate) fn body(&self) -> &[u8] {
+        let header = self.header();
+        let body = self.window.shown(header.offset + HEADER_LEN as u64, header.body_len());
+        body.unwrap_or_default()
     }
 
     /// All bytes between the chain frame before and this one.
@@ -202,18 +203,14 @@ impl Scanner {
 
     /// Its record, lent; `None` where it is none, or has not its shape.
     #[inline]
-    pub(crate) fn record_ref(&mut self) -> Result<Option<RecordRef<'_>>> {
-        let frame = self.frame()?;
-        Ok(described(frame.header, frame.body))
+    pub(crate) fn record_ref(&self) -> Option<RecordRef<'_>> {
+        described(self.header(), self.body())
     }
 
     /// The same, to keep.
     #[inline]
-    pub(crate) fn record(&mut self) -> Result<Option<Record>> {
-        self.frame()?;
-        let header = self.chain.last.as_ref().unwrap_or(&FrameHeader::BLANK);
-        let record = record_in(&mut self.window, header);
-        record.map_err(|error| Error::io(&self.path, "read", error))
+    pub(crate) fn record(&self) -> Option<Record> {
+        shown_record(&self.window, self.header())
     }
 
     /// The next fact.
@@ -225,6 +222,10 @@ impl Scanner {
         self.find().map_err(|fault| match fault {
             Fault::Io(error) => Error::io(&self.path, "read", error),
             Fault::NewerKind(kind) => Error::new(&self.path, Cause::UnknownFrame { kind }),
+            Fault::Shortened(found) => {
+                let expected = self.window.limit();
+                Error::new(&self.path, Cause::Shortened { expected, found })
+            }
         })
     }
 
@@ -324,6 +325,9 @@ impl Scanner {
         }
         self.highest_generation = self.highest_generation.max(header.generation);
         if self.batch_counts(&header)? && self.chain.admits(&header).is_ok() {
+            // Whoever looked for the rest of its batch may have moved on.
+            let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
+            body.ok_or(Fault::Shortened(header.end()))?;
             return Ok(Look::Frame(header));
         }
         Ok(Look::Nothing)
@@ -409,14 +413,10 @@ impl Scanner {
         if end > self.window.limit() {
             return Ok(false);
         }
-        let mut at = first.end();
-        while at < end
-            && let Some(next) = self.window.sound_ahead(at)
-        {
-            if !is_of_batch(&next, first) {
-                return Ok(false);
-            }
-            at = next.end();
+        let (at, fits) =
+            self.window.follow_ahead(first.end(), end, |next| is_of_batch(next, first));
+        if !fits {
+            return Ok(false);
         }
         if at >= end || self.window.reaches(end) {
             return self.is_whole_from(at, first);
@@ -507,13 +507,6 @@ impl Evidence {
 }
 
 #[inline]
-fn body_in<'a>(window: &'a mut Window, header: &FrameHeader, path: &Path) -> Result<&'a [u8]> {
-    let (expected, found) = (window.limit(), header.end());
-    let bytes = window.get(header.offset + HEADER_LEN as u64, header.body_len());
-    let bytes = bytes.map_err(|error| Error::io(path, "read", error))?;
-    bytes.ok_or_else(|| Error::new(path, Cause::Shortened { expected, found }))
-}
-
 fn is_of_batch(frame: &FrameHeader, of: &FrameHeader) -> bool {
     frame.batch_first() == of.batch_first()
         && frame.batch_len == of.batch_len
@@ -530,6 +523,8 @@ enum Look {
 enum Fault {
     Io(io::Error),
     NewerKind(u8),
+    /// A frame was there, and is not any more.
+    Shortened(u64),
 }
 
 impl From<io::Error> for Fault {

@@ -180,20 +180,35 @@ impl Survey {
         )?;
         self.accounted = self.chain.end;
         self.pending.clear();
+        let passed = self.pass_with(&mut scanner, &mut standing, visitor);
+        self.chain = scanner.into_chain();
+        passed?;
+        if standing.generation < self.slot_generation {
+            standing = self.slot_standing();
+        }
+        self.standing = standing;
+        self.find_owner()
+    }
+
+    fn pass_with(
+        &mut self,
+        scanner: &mut Scanner,
+        standing: &mut Standing,
+        visitor: &mut dyn Visitor,
+    ) -> Result<()> {
         let mut moved = true;
         loop {
             match scanner.step()? {
                 Step::Frame => {
-                    let frame = scanner.frame()?;
+                    let frame = scanner.frame();
                     moved |= standing.frame(frame.header);
                     moved |= frame.header.kind == FrameKind::Opening;
-                    self.take(&frame, &mut standing);
+                    self.take(&frame, standing);
                     visitor.frame(&frame);
                     if std::mem::replace(&mut moved, false) {
                         self.settled = standing.clone();
                     }
-                    self.chain.clone_from(scanner.chain());
-                    self.accounted = self.chain.end;
+                    self.accounted = frame.header.end();
                     self.pending.clear();
                 }
                 Step::Claim(claim) => {
@@ -202,10 +217,10 @@ impl Survey {
                     if standing.generation < self.slot_generation
                         && claim.body.replaces == self.slot_generation
                     {
-                        standing =
-                            Standing { generation: self.slot_generation, ..Standing::default() };
+                        let generation = self.slot_generation;
+                        *standing = Standing { generation, ..Standing::default() };
                     }
-                    if claim.header.previous <= self.chain.last_offset() {
+                    if claim.header.previous <= scanner.chain().last_offset() {
                         self.accounted = claim.at + claim.header.frame_len();
                     }
                     // One that another claim was faster than was void for its author as well.
@@ -219,15 +234,10 @@ impl Survey {
                 Step::End(end) => {
                     self.examined = end.examined;
                     self.tail_dead = end.dead;
-                    break;
+                    return Ok(());
                 }
             }
         }
-        if standing.generation < self.slot_generation {
-            standing = self.slot_standing();
-        }
-        self.standing = standing;
-        self.find_owner()
     }
 
     fn slot_standing(&self) -> Standing {

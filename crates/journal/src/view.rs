@@ -123,14 +123,17 @@ pub(crate) fn record_of(header: &FrameHeader, body: &Bytes) -> Option<Record> {
 /// The same from a window that shows the frame.
 #[inline]
 pub(crate) fn record_in(window: &mut Window, header: &FrameHeader) -> io::Result<Option<Record>> {
+    window.get(header.offset + HEADER_LEN as u64, header.body_len())?;
+    Ok(shown_record(window, header))
+}
+
+/// The same of a body that is in memory.
+#[inline]
+pub(crate) fn shown_record(window: &Window, header: &FrameHeader) -> Option<Record> {
     let at = header.offset + HEADER_LEN as u64;
-    window.get(at, header.body_len())?;
-    let record = || {
-        let record = described(header, window.shown(at, header.body_len())?)?;
-        let payload = at + u64::from(header.meta_len);
-        Some(record.with_payload(window.keep(payload, u64::from(header.payload_len))?))
-    };
-    Ok(record())
+    let record = described(header, window.shown(at, header.body_len())?)?;
+    let payload = at + u64::from(header.meta_len);
+    Some(record.with_payload(window.keep(payload, u64::from(header.payload_len))?))
 }
 
 /// The same, lent.

@@ -61,11 +61,21 @@ impl Window {
         if at < self.block.from { None } else { self.block.sound.at(at) }
     }
 
-    /// The same of what was read ahead, without moving there.
-    pub(crate) fn sound_ahead(&mut self, at: u64) -> Option<FrameHeader> {
+    /// Walks from frame to frame, from one that begins here up to an offset, as far as frames are known to
+    /// verify and are as wanted, in what was read ahead as well, and without moving there. Says how far it
+    /// came, and false where it came upon one that is not as wanted.
+    pub(crate) fn follow_ahead(
+        &mut self,
+        at: u64,
+        end: u64,
+        wanted: impl Fn(&FrameHeader) -> bool,
+    ) -> (u64, bool) {
+        if at < self.block.from {
+            return (at, true);
+        }
         match &mut self.ahead {
-            Some(ahead) => ahead.sound_at(&mut self.block, at),
-            None => self.sound(at).copied(),
+            Some(ahead) => ahead.follow(&self.block, at, end, wanted),
+            None => self.block.sound.follow(at, end, &wanted),
         }
     }
 

@@ -609,7 +609,7 @@ impl Writer {
                     let header = *scanner.header();
                     standing.frame(&header);
                     if header.kind == FrameKind::Opening
-                        && let Ok(opening) = OpeningBody::decode(scanner.body()?)
+                        && let Ok(opening) = OpeningBody::decode(scanner.body())
                     {
                         standing.owner = Some(opening.owner);
                     }
