@@ -127,16 +127,14 @@ impl Chain {
         }
     }
 
-    /// Whether the frame, sound, self-placed and of a whole batch, is the next record of the same owner,
-    /// right behind the one before it. Then it is in the chain; others may be as well.
+    /// Whether the frame, sound, self-placed and of a whole batch, is one more record of the owner that the
+    /// last record is of. Then it is in the chain; others may be as well.
     #[inline]
     pub(crate) fn goes_on_with(&self, frame: &FrameHeader) -> bool {
         self.last.as_ref().is_some_and(|last| {
             (last.kind, frame.kind) == (FrameKind::Record, FrameKind::Record)
-                && frame.generation == last.generation
-                && frame.incarnation == last.incarnation
-                && frame.sequence == last.sequence + 1
-                && frame.previous == last.offset
+                && (last.generation, last.incarnation) == (frame.generation, frame.incarnation)
+                && last.sequence < frame.sequence
         })
     }
 

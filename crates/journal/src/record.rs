@@ -149,6 +149,22 @@ pub struct Mark {
 }
 
 impl Record {
+    /// This record, lent.
+    #[must_use]
+    pub fn lent(&self) -> RecordRef<'_> {
+        RecordRef {
+            sequence: self.sequence,
+            generation: self.generation,
+            offset: self.offset,
+            time_ms: self.time_ms,
+            kind: self.kind.as_deref(),
+            key: self.key.as_deref(),
+            parent: self.parent.as_deref(),
+            payload: &self.payload,
+            checksum: self.checksum,
+        }
+    }
+
     /// The place of this record in its journal.
     #[must_use]
     pub fn mark(&self, journal: JournalId) -> Mark {

@@ -198,11 +198,12 @@ impl Iterator for GapRecords {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.find() {
-                Ok(Found::Record) => match self.scanner.record() {
-                    Some(record) => return Some(Ok(Item::Record(record))),
-                    // It has not the shape of a record.
-                    None => {}
-                },
+                Ok(Found::Record) => {
+                    // One that has not the shape of a record is stepped over.
+                    if let Some(record) = self.scanner.record() {
+                        return Some(Ok(Item::Record(record)));
+                    }
+                }
                 Ok(Found::Gap(gap)) => return Some(Ok(Item::Gap(gap))),
                 Ok(Found::End) => return None,
                 Err(error) => return Some(Err(error)),

@@ -532,3 +532,6 @@ impl From<io::Error> for Fault {
         Self::Io(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,7 @@ impl Window {
 
     /// Takes note that this frame, in its place in memory, verifies.
     pub(crate) fn remember(&mut self, header: &FrameHeader) {
-        if self.place(header.offset, header.frame_len()).is_some() {
+        if self.codec.is_some() && self.place(header.offset, header.frame_len()).is_some() {
             self.block.sound.remember(header);
         }
     }
