@@ -18,6 +18,7 @@ const CHECKSUM: &str = "`crc32fast` alone, in memory";
 const PREAD: &str = "`pread`, a MiB at a time";
 const MAP: &str = "copied from a map, a MiB at a time";
 const SCAN: &str = "every record";
+const OWNED: &str = "every record, as records of the caller's own";
 const VERIFY: &str = "verify";
 /// So much of a file is checksummed in memory at most.
 const IN_MEMORY: u64 = 256 << 20;
@@ -30,9 +31,14 @@ pub(super) fn scanning(run: &mut Run<'_>) -> Result<()> {
         let race = race(run, &path, bytes, records)?;
         // The bar is judged where the journal is far larger than any cache, and beyond.
         let is_judged = Some(bytes) >= judged;
-        for (what, name) in [("verify", VERIFY), ("full scan", SCAN)] {
-            let work = format!("{what}, {}, warm", size(bytes));
-            let row = beside_the_slower(&race, &work, name, is_judged);
+        let works = [
+            ("", "verify", VERIFY),
+            ("", "full scan", SCAN),
+            (", as owned records", "full scan", OWNED),
+        ];
+        for (how, what, name) in works {
+            let work = format!("{what}, {}, warm{how}", size(bytes));
+            let row = beside_the_slower(&race, &work, name, is_judged && how.is_empty());
             run.row(&work, row);
         }
         run.keep(race);
@@ -48,20 +54,27 @@ fn race(run: &mut Run<'_>, path: &Path, bytes: u64, records: u64) -> Result<Race
     turns.add(CHECKSUM, "", || once(raw::checksum(&memory)?, memory.len() as u64));
     turns.add(PREAD, "", || once(raw::read_whole(path)?, length));
     turns.add(MAP, "", || once(raw::copy_from_map(path)?, length));
-    turns.add(SCAN, "each a record in memory of its own", || {
+    turns.add(SCAN, "each lent where it was read", || {
+        let scan = seconds(|| {
+            let (mut count, mut lent) = (0, Reader::open(path)?.records());
+            while let Some(record) = lent.next_ref() {
+                std::hint::black_box(record?);
+                count += 1;
+            }
+            all_of(records, count)
+        });
+        once(scan?, length)
+    });
+    turns.add(OWNED, "each in memory of its own", || {
         let scan = seconds(|| {
             let mut count = 0;
             for record in Reader::open(path)?.records() {
                 std::hint::black_box(record?);
                 count += 1;
             }
-            if count == records {
-                Ok(())
-            } else {
-                Err(format!("{count} of {records} records").into())
-            }
+            all_of(records, count)
         });
-        once(scan.map_err(|error: crate::Error| error)?, length)
+        once(scan?, length)
     });
     turns.add(VERIFY, "", || {
         let verify = seconds(|| match session_journal::verify(path, &mut |_, _| ())? {
@@ -72,6 +85,10 @@ fn race(run: &mut Run<'_>, path: &Path, bytes: u64, records: u64) -> Result<Race
     });
     let rounds = if bytes >> 30 > 0 { 1 } else { run.scale.rounds.min(5) };
     Ok(turns.run(&format!("Read all of {}, warm", size(bytes)), rounds, &mut run.random))
+}
+
+fn all_of(records: u64, count: u64) -> Result<()> {
+    if count == records { Ok(()) } else { Err(format!("{count} of {records} records").into()) }
 }
 
 fn once(seconds: f64, bytes: u64) -> Result<Option<Sample>> {

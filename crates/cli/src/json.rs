@@ -3,7 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use session_journal::{Gap, Hole, Host, Liveness, LocalHost, Owner, Record, RepairReport, Verdict};
+use session_journal::{
+    Gap, Hole, Host, Liveness, LocalHost, Owner, RecordRef, RepairReport, Verdict,
+};
 use session_journal_import::{Attributes, Lineage};
 
 /// An owner, and whether its process is alive.
@@ -67,7 +69,7 @@ pub(crate) fn attributes(attributes: Option<&Attributes>) -> Value {
 }
 
 /// A record.
-pub(crate) fn record(record: &Record) -> Value {
+pub(crate) fn record(record: &RecordRef<'_>) -> Value {
     let mut value = json!({
         "seq": record.sequence.get(),
         "generation": record.generation.get(),
@@ -77,9 +79,9 @@ pub(crate) fn record(record: &Record) -> Value {
         "parent": record.parent,
         "bytes": record.payload.len(),
     });
-    match std::str::from_utf8(&record.payload) {
+    match std::str::from_utf8(record.payload) {
         Ok(text) => value["payload"] = text.into(),
-        Err(_) => value["payload_base64"] = STANDARD.encode(&record.payload).into(),
+        Err(_) => value["payload_base64"] = STANDARD.encode(record.payload).into(),
     }
     value
 }

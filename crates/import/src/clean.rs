@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 
 use serde_json::{Value, json};
-use session_journal::{Item, Reader};
+use session_journal::{ItemRef, Reader};
 
 use crate::attributes::Attributes;
 use crate::damage::{Damage, Damages, Oddity};
@@ -55,11 +55,12 @@ pub fn write_clean(
     }
     let known = Attributes::of(reader).ok().flatten().unwrap_or_default();
     let mut cleaner = Cleaner::new(out, &known, reader);
-    for item in reader.records().with_gaps() {
+    let mut items = reader.records().with_gaps();
+    while let Some(item) = items.next_ref() {
         match item? {
-            Item::Record(record) if is_line(&record) => cleaner.line(&record.payload)?,
-            Item::Record(_) => {}
-            Item::Gap(gap) => {
+            ItemRef::Record(record) if is_line(&record) => cleaner.line(record.payload)?,
+            ItemRef::Record(_) => {}
+            ItemRef::Gap(gap) => {
                 let note = format!("{} record(s) are missing from {} on", gap.records, gap.first);
                 cleaner.done.notes.push(note);
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use session_journal::{Gap, Item, Reader, Sequence};
+use session_journal::{Gap, GapRecords, ItemRef, Reader, Records, Sequence};
 
 use crate::error::{Error, Result};
 use crate::lines::Place;
@@ -92,10 +92,11 @@ impl<'a> Export<'a> {
     ) -> Result<Exported> {
         let mut done = Exported::default();
         let mut open: Option<u64> = None;
-        for item in self.items() {
+        let mut items = self.items();
+        while let Some(item) = items.next_ref() {
             let record = match item? {
-                Item::Record(record) => record,
-                Item::Gap(gap) => {
+                ItemRef::Record(record) => record,
+                ItemRef::Gap(gap) => {
                     done.gaps.push(gap);
                     continue;
                 }
@@ -107,7 +108,7 @@ impl<'a> Export<'a> {
             if open.is_some() && is_part != Some(record.sequence.get()) {
                 done.put(out, b"\n")?;
             }
-            done.put(out, &record.payload)?;
+            done.put(out, record.payload)?;
             done.records += 1;
             open = Some(record.sequence.get());
             if !go_on(done.bytes) {
@@ -131,11 +132,26 @@ impl<'a> Export<'a> {
         !is_older && self.ranges.as_ref().is_none_or(is_in)
     }
 
-    fn items(&self) -> Box<dyn Iterator<Item = session_journal::Result<Item>>> {
+    fn items(&self) -> Items {
         let records = self.reader.records();
         match self.gaps {
-            Gaps::Stop => Box::new(records.map(|record| record.map(Item::Record))),
-            Gaps::StepOver => Box::new(records.with_gaps()),
+            Gaps::Stop => Items::Strict(records),
+            Gaps::StepOver => Items::OverGaps(records.with_gaps()),
+        }
+    }
+}
+
+/// Records, lent one after the other.
+enum Items {
+    Strict(Records),
+    OverGaps(GapRecords),
+}
+
+impl Items {
+    fn next_ref(&mut self) -> Option<session_journal::Result<ItemRef<'_>>> {
+        match self {
+            Self::Strict(records) => records.next_ref().map(|record| record.map(ItemRef::Record)),
+            Self::OverGaps(items) => items.next_ref(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Receipts: records behind the imported lines that say which bytes of which source they are.
 
 use serde::{Deserialize, Serialize};
-use session_journal::{ErrorKind, Item, NewRecord, Reader, Record, Sequence};
+use session_journal::{ErrorKind, Item, NewRecord, Reader, Record, RecordRef, Sequence};
 
 use crate::format::Format;
 
@@ -71,8 +71,8 @@ impl Receipt {
 }
 
 /// Whether a record holds a line, and not a note of a tool.
-pub(crate) fn is_line(record: &Record) -> bool {
-    !record.kind.as_deref().is_some_and(|kind| kind.starts_with(TOOL_KIND_PREFIX))
+pub(crate) fn is_line(record: &RecordRef<'_>) -> bool {
+    !record.kind.is_some_and(|kind| kind.starts_with(TOOL_KIND_PREFIX))
 }
 
 /// What to do where records are missing.

@@ -134,7 +134,7 @@ pub fn is_cut_short(path: &Path) -> Result<bool> {
         .collect();
     for item in reader.records_from(last.next())?.with_gaps() {
         if let Item::Record(record) = item?
-            && is_line(&record)
+            && is_line(&record.lent())
             && by_imports.contains(&record.generation)
         {
             return Ok(true);
@@ -159,7 +159,7 @@ fn has_own_records<'a>(
         let record = record?;
         let at = record.sequence.get();
         let is_imported = ranges.iter().any(|(first, last)| (*first..=*last).contains(&at));
-        if is_line(&record) && !is_imported {
+        if is_line(&record.lent()) && !is_imported {
             return Ok(true);
         }
     }

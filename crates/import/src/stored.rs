@@ -226,12 +226,13 @@ impl Stored {
         else {
             return Ok(Facts::default());
         };
-        for record in self.reader.records_from(first)? {
+        let mut records = self.reader.records_from(first)?;
+        while let Some(record) = records.next_ref() {
             let record = record?;
             if record.sequence > last {
                 break;
             }
-            if let Some(line) = Object::parse(&record.payload).filter(|_| is_line(&record)) {
+            if let Some(line) = Object::parse(record.payload).filter(|_| is_line(&record)) {
                 source_of(format).learn(&line, &mut facts);
             }
         }
@@ -255,7 +256,8 @@ impl Stored {
         let failed = |error| original.failed("read it", error);
         let mut lines = original.lines_from(start.place.clone(), limit, &control.turns)?;
         loose.is_rest = start.open.is_some() && !lines.skip_line_feed().map_err(failed)?;
-        for record in self.reader.records_from(after.next())? {
+        let mut records = self.reader.records_from(after.next())?;
+        while let Some(record) = records.next_ref() {
             let record = record?;
             if !is_line(&record) {
                 continue;
@@ -267,7 +269,7 @@ impl Stored {
                 Err(LineError::TooLong) => return Ok(None),
                 Err(LineError::Io(error)) => return Err(failed(error)),
             };
-            let Some(line) = line.filter(|line| fits(&line.bytes, &record.payload)) else {
+            let Some(line) = line.filter(|line| fits(&line.bytes, record.payload)) else {
                 return Ok(None);
             };
             // Only the last record can be a part of a line: it was the end of the source then.
@@ -276,13 +278,13 @@ impl Stored {
             }
             loose.is_open = line.bytes.len() > record.payload.len() || !line.terminated;
             loose.place = if loose.is_open {
-                before.pass(&record.payload);
+                before.pass(record.payload);
                 before
             } else {
                 lines.place().clone()
             };
             loose.records += 1;
-            loose.opaque += u64::from(record.kind.as_deref() == Some(OPAQUE));
+            loose.opaque += u64::from(record.kind == Some(OPAQUE));
             loose.first = loose.first.or(Some(record.sequence));
             loose.last = Some(record.sequence);
         }

@@ -330,14 +330,14 @@ impl Writer {
         let mut came = Vec::new();
         while came.len() < CAME_MAX {
             let header = match scanner.step()? {
-                Step::Frame(frame) => frame.header,
+                Step::Frame => *scanner.header(),
                 Step::Claim(_) => continue,
                 Step::End(_) => break,
             };
             if header.kind != FrameKind::Record || header.sequence <= sequence {
                 continue;
             }
-            let body = scanner.body(&header)?;
+            let body = scanner.body();
             let meta = meta_of(&header, body).unwrap_or_default();
             came.push(Came {
                 sequence: Sequence::new(header.sequence),

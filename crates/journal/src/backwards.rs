@@ -191,11 +191,11 @@ impl GapBackwards {
             let mut scanner = source.scanner(chain, self.view.end);
             loop {
                 match scanner.step()? {
-                    Step::Frame(frame) if frame.header.offset < self.behind => {
-                        self.found.push(frame.header.offset);
+                    Step::Frame if scanner.header().offset < self.behind => {
+                        self.found.push(scanner.header().offset);
                     }
                     Step::Claim(_) => {}
-                    Step::Frame(_) | Step::End(_) => break,
+                    Step::Frame | Step::End(_) => break,
                 }
             }
             if !self.found.is_empty() || place.offset <= PAGE_LEN {

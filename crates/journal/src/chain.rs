@@ -41,7 +41,7 @@ pub(crate) enum Void {
 }
 
 /// What an accepted frame says about the place before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Measure {
     /// Records missing before it.
     pub(crate) missing: u64,
@@ -125,6 +125,17 @@ impl Chain {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether the frame, sound, self-placed and of a whole batch, is one more record of the owner that the
+    /// last record is of. Then it is in the chain; others may be as well.
+    #[inline]
+    pub(crate) fn goes_on_with(&self, frame: &FrameHeader) -> bool {
+        self.last.as_ref().is_some_and(|last| {
+            (last.kind, frame.kind) == (FrameKind::Record, FrameKind::Record)
+                && (last.generation, last.incarnation) == (frame.generation, frame.incarnation)
+                && last.sequence < frame.sequence
+        })
     }
 
     /// Takes an admitted frame and says what is missing before it.

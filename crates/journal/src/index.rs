@@ -118,17 +118,18 @@ impl Index {
     }
 
     /// Takes note of what a pass found.
-    pub(crate) fn note_frame(&mut self, frame: &ChainFrame, body: &[u8]) {
+    pub(crate) fn note_frame(&mut self, frame: &ChainFrame<'_>) {
+        let ChainFrame { header, body, .. } = *frame;
         if frame.measure.missing > 0 {
             self.recent.lossy = true;
         }
-        match frame.header.kind {
+        match header.kind {
             FrameKind::Record => {
-                let key = meta_of(&frame.header, body).and_then(|meta| meta.key);
+                let key = meta_of(header, body).and_then(|meta| meta.key);
                 let key = key.filter(|_| !mutation::broken(Mutation::KeysNotInherited));
-                self.note(frame.header.sequence, frame.header.offset, key);
+                self.note(header.sequence, header.offset, key);
             }
-            FrameKind::Checkpoint => self.adopt(&frame.header, body),
+            FrameKind::Checkpoint => self.adopt(header, body),
             _ => {}
         }
     }
@@ -227,19 +228,18 @@ impl Index {
         let mut scanner = source.stretch_scanner(run)?;
         let mut last = run.before;
         loop {
-            let frame = match scanner.step()? {
-                Step::Frame(frame) if frame.header.offset < run.end => frame,
+            match scanner.step()? {
+                Step::Frame if scanner.header().offset < run.end => {}
                 Step::Claim(_) => continue,
-                Step::Frame(_) | Step::End(_) => return Ok(last),
-            };
-            last = frame.header.sequence;
-            if frame.measure.missing > 0 {
+                Step::Frame | Step::End(_) => return Ok(last),
+            }
+            last = scanner.header().sequence;
+            if scanner.measure().missing > 0 {
                 self.recent.lossy = true;
             }
             // Not the checkpoints within: this makes one table of the whole stretch.
-            if frame.header.kind != FrameKind::Checkpoint {
-                let body = scanner.body(&frame.header)?;
-                self.note_frame(&frame, body);
+            if scanner.header().kind != FrameKind::Checkpoint {
+                self.note_frame(&scanner.frame());
             }
         }
     }
@@ -280,12 +280,12 @@ impl Index {
         let mut scanner = source.scanner(Chain::before(place.offset, place.before), limit);
         loop {
             match scanner.step()? {
-                Step::Frame(frame) if frame.header.sequence >= sequence => {
-                    let found =
-                        frame.header.kind == FrameKind::Record && frame.header.sequence == sequence;
-                    return Ok(if found { frame.header.body_checksum } else { 0 });
+                Step::Frame if scanner.header().sequence >= sequence => {
+                    let header = scanner.header();
+                    let found = header.kind == FrameKind::Record && header.sequence == sequence;
+                    return Ok(if found { header.body_checksum } else { 0 });
                 }
-                Step::Frame(_) | Step::Claim(_) => {}
+                Step::Frame | Step::Claim(_) => {}
                 Step::End(_) => return Ok(0),
             }
         }
@@ -365,15 +365,15 @@ impl Index {
         let mut hidden = false;
         loop {
             match scanner.step()? {
-                Step::Frame(frame) => {
-                    hidden |= frame.measure.missing > 0;
-                    seen = frame.header.sequence;
-                    if frame.header.kind != FrameKind::Record {
+                Step::Frame => {
+                    hidden |= scanner.measure().missing > 0;
+                    seen = scanner.header().sequence;
+                    if scanner.header().kind != FrameKind::Record {
                         continue;
                     }
-                    let body = scanner.body(&frame.header)?;
-                    if meta_of(&frame.header, body).and_then(|meta| meta.key) == Some(key) {
-                        return Ok(KeyFound::At(frame.header, Bytes::copy_from_slice(body)));
+                    let ChainFrame { header, body, .. } = scanner.frame();
+                    if meta_of(header, body).and_then(|meta| meta.key) == Some(key) {
+                        return Ok(KeyFound::At(*header, Bytes::copy_from_slice(body)));
                     }
                 }
                 Step::Claim(_) => {}

@@ -219,7 +219,7 @@ struct Progress<'a> {
 }
 
 impl Visitor for Progress<'_> {
-    fn frame(&mut self, frame: &ChainFrame, _: &[u8]) {
+    fn frame(&mut self, frame: &ChainFrame<'_>) {
         let end = frame.header.end();
         if end >= self.next {
             self.next = end + PROGRESS_STEP;
@@ -306,8 +306,8 @@ pub fn history(path: impl AsRef<Path>) -> Result<Vec<HistoryEvent>> {
 struct History(Vec<HistoryEvent>);
 
 impl Visitor for History {
-    fn frame(&mut self, frame: &ChainFrame, body: &[u8]) {
-        let header = &frame.header;
+    fn frame(&mut self, frame: &ChainFrame<'_>) {
+        let ChainFrame { header, body, .. } = *frame;
         let event = match header.kind {
             FrameKind::Opening => HistoryKind::Opening,
             FrameKind::Release => HistoryKind::Release,

@@ -98,6 +98,7 @@ mod report;
 mod scan;
 mod session;
 mod settling;
+mod sound;
 pub mod storage;
 mod store;
 mod survey;
@@ -124,13 +125,13 @@ pub use options::{AppendOptions, Durability, Expect, Options, Takeover};
 pub use path::PathToRoot;
 pub use position::{Generation, Offset, Sequence};
 pub use reader::Reader;
-pub use record::{Appended, Gap, Mark, NewRecord, Record, Verdict};
+pub use record::{Appended, Gap, Mark, NewRecord, Record, RecordRef, Verdict};
 pub use records::{GapRecords, Records};
 pub use replace::Compaction;
 pub use report::{Hole, OpenReason, Opening, RepairReport};
 pub use session::Session;
 pub use store::{Listed, Store, StoreOptions};
-pub use view::Item;
+pub use view::{Item, ItemRef};
 
 /// The program on the README's first screen, compiled as a doctest.
 #[cfg(doctest)]

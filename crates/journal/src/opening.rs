@@ -24,8 +24,8 @@ use crate::writer::Writer;
 const CLAIMS_MAX: u32 = 1000;
 
 impl Visitor for Index {
-    fn frame(&mut self, frame: &ChainFrame, body: &[u8]) {
-        self.note_frame(frame, body);
+    fn frame(&mut self, frame: &ChainFrame<'_>) {
+        self.note_frame(frame);
     }
 }
 

@@ -87,6 +87,51 @@ pub struct Record {
     pub checksum: u32,
 }
 
+/// A record as it stands in the journal, lent by whoever read it. Its fields are those of [`Record`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "`Record` has them")]
+pub struct RecordRef<'a> {
+    pub sequence: Sequence,
+    pub generation: Generation,
+    pub offset: Offset,
+    pub time_ms: i64,
+    pub kind: Option<&'a str>,
+    pub key: Option<&'a str>,
+    pub parent: Option<&'a str>,
+    pub payload: &'a [u8],
+    pub checksum: u32,
+}
+
+impl RecordRef<'_> {
+    /// A record of the caller's own. Its payload is a copy.
+    #[must_use]
+    pub fn to_record(&self) -> Record {
+        self.with_payload(Bytes::copy_from_slice(self.payload))
+    }
+
+    #[inline]
+    pub(crate) fn with_payload(&self, payload: Bytes) -> Record {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Record {
+            sequence: self.sequence,
+            generation: self.generation,
+            offset: self.offset,
+            time_ms: self.time_ms,
+            kind: text(self.kind),
+            key: text(self.key),
+            parent: text(self.parent),
+            payload,
+            checksum: self.checksum,
+        }
+    }
+
+    /// The place of this record in its journal.
+    #[must_use]
+    pub fn mark(&self, journal: JournalId) -> Mark {
+        Mark { journal, sequence: self.sequence, checksum: self.checksum }
+    }
+}
+
 /// A place in a journal: which journal, which record, and the checksum of that record.
 ///
 /// Made by `Journal::mark`, `Session::mark` or [`Record::mark`]. A conditional append compares
@@ -104,6 +149,22 @@ pub struct Mark {
 }
 
 impl Record {
+    /// This record, lent.
+    #[must_use]
+    pub fn lent(&self) -> RecordRef<'_> {
+        RecordRef {
+            sequence: self.sequence,
+            generation: self.generation,
+            offset: self.offset,
+            time_ms: self.time_ms,
+            kind: self.kind.as_deref(),
+            key: self.key.as_deref(),
+            parent: self.parent.as_deref(),
+            payload: &self.payload,
+            checksum: self.checksum,
+        }
+    }
+
     /// The place of this record in its journal.
     #[must_use]
     pub fn mark(&self, journal: JournalId) -> Mark {

@@ -343,7 +343,7 @@ impl Copy {
         let mut scanner = self.source.scanner(chain, end);
         loop {
             match scanner.step()? {
-                Step::Frame(frame) => self.copy_frame(&frame, &mut scanner)?,
+                Step::Frame => self.copy_frame(&mut scanner)?,
                 Step::Claim(_) => {}
                 Step::End(_) => break,
             }
@@ -352,30 +352,30 @@ impl Copy {
         self.flush()
     }
 
-    fn copy_frame(&mut self, frame: &ChainFrame, scanner: &mut Scanner) -> Result<()> {
-        if frame.measure.missing > 0 {
+    fn copy_frame(&mut self, scanner: &mut Scanner) -> Result<()> {
+        if scanner.measure().missing > 0 {
             self.index.note_loss();
         }
         // Checkpoints are written anew; seals that were taken back meant the old file.
         let kept = matches!(
-            frame.header.kind,
+            scanner.header().kind,
             FrameKind::Record | FrameKind::Opening | FrameKind::Release
         );
         if !kept {
             return Ok(());
         }
-        let body = scanner.body(&frame.header)?;
+        let ChainFrame { header, body, .. } = scanner.frame();
         let offset = self.written.end;
         let header = FrameHeader {
             offset,
             batch_before: 0,
-            batch_len: u32::try_from(frame.header.frame_len()).unwrap_or(u32::MAX),
+            batch_len: u32::try_from(header.frame_len()).unwrap_or(u32::MAX),
             previous: self.written.last_offset(),
-            durable_through: match frame.header.kind {
+            durable_through: match header.kind {
                 FrameKind::Release => offset,
                 _ => 0,
             },
-            ..frame.header
+            ..*header
         };
         self.put(&header, body)?;
         match header.kind {
@@ -533,10 +533,10 @@ fn lost_ranges(source: &Source, end: u64) -> Result<Vec<(u64, u64)>> {
     let mut lost: Vec<(u64, u64)> = Vec::new();
     loop {
         match scanner.step()? {
-            Step::Frame(frame) if frame.measure.missing > 0 => {
-                lost.push((frame.measure.first_missing, frame.measure.missing));
+            Step::Frame if scanner.measure().missing > 0 => {
+                lost.push((scanner.measure().first_missing, scanner.measure().missing));
             }
-            Step::Frame(_) | Step::Claim(_) => {}
+            Step::Frame | Step::Claim(_) => {}
             Step::End(_) => return Ok(lost),
         }
     }
@@ -546,7 +546,7 @@ fn first_frame(source: &Source, end: u64) -> Result<FrameHeader> {
     let mut scanner = source.scanner(Chain::empty(), end);
     loop {
         match scanner.step()? {
-            Step::Frame(frame) => return Ok(frame.header),
+            Step::Frame => return Ok(*scanner.header()),
             Step::Claim(_) => {}
             Step::End(_) => {
                 return Err(Error::invalid(&source.path, "there is nothing to compact"));

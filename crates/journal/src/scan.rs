@@ -19,10 +19,10 @@ use crate::chain::{Chain, Measure};
 use crate::error::{Cause, Error, Result};
 use crate::format::{ClaimBody, Codec, FrameHeader, FrameKind, HEADER_LEN};
 use crate::mutation::{self, Mutation};
-use crate::record::Record;
+use crate::record::{Record, RecordRef};
 use crate::storage::Storage;
-use crate::view::record_in;
-use crate::window::{CHUNK, Window};
+use crate::view::{described, shown_record};
+use crate::window::Window;
 
 /// A stretch of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,14 @@ pub(crate) struct Stretch {
     pub(crate) end: u64,
 }
 
-/// A frame of the chain. Its header is the last one of the scanner's chain.
-#[derive(Clone, Debug)]
-pub(crate) struct ChainFrame {
-    pub(crate) header: FrameHeader,
-    pub(crate) measure: Measure,
+/// A frame of the chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChainFrame<'a> {
+    pub(crate) header: &'a FrameHeader,
+    pub(crate) body: &'a [u8],
+    pub(crate) measure: &'a Measure,
     /// Dead bytes between the chain frame before and this one, claims left out.
-    pub(crate) dead: Vec<Stretch>,
+    pub(crate) dead: &'a [Stretch],
     /// All bytes between the chain frame before and this one.
     pub(crate) skipped: u64,
 }
@@ -60,7 +61,8 @@ pub(crate) struct ScanEnd {
 }
 
 pub(crate) enum Step {
-    Frame(ChainFrame),
+    /// A frame of the chain, the last one of the scanner's. Its body is in memory until the next step.
+    Frame,
     Claim(Box<ClaimFrame>),
     End(ScanEnd),
 }
@@ -98,6 +100,10 @@ pub(crate) struct Scanner {
     /// Start of the dead bytes that are being walked over.
     dead_from: u64,
     dead: Vec<Stretch>,
+    /// What there was before the last frame: its measure, the dead bytes and all of them.
+    measure: Measure,
+    dead_before: Vec<Stretch>,
+    skipped: u64,
     /// A batch that was found whole: where it begins and ends.
     whole: (u64, u64),
     judged: Option<Judged>,
@@ -134,11 +140,14 @@ impl Scanner {
             path,
             codec,
             chain,
-            window: Window::new(file, limit, CHUNK),
+            window: Window::of_frames(file, limit, codec),
             durable,
             probe: start,
             dead_from: start,
             dead: Vec::new(),
+            measure: Measure::default(),
+            dead_before: Vec::new(),
+            skipped: 0,
             whole: (0, 0),
             judged: None,
             announced: 0,
@@ -158,40 +167,96 @@ impl Scanner {
         self.chain
     }
 
-    /// The body of a frame that the last step gave.
+    /// The header of the frame that the last step gave.
     #[inline]
-    pub(crate) fn body(&mut self, header: &FrameHeader) -> Result<&[u8]> {
-        let at = header.offset + HEADER_LEN as u64;
-        let expected = self.window.limit();
-        let found = self.chain.end;
-        let bytes = self.window.get(at, header.body_len());
-        let bytes = bytes.map_err(|error| Error::io(&self.path, "read", error))?;
-        bytes.ok_or_else(|| Error::new(&self.path, Cause::Shortened { expected, found }))
+    pub(crate) fn header(&self) -> &FrameHeader {
+        self.chain.last.as_ref().unwrap_or(&FrameHeader::BLANK)
     }
 
-    /// The record of a frame that the last step gave; `None` where it is none, or has not its shape.
+    /// What is missing before it.
     #[inline]
-    pub(crate) fn record(&mut self, header: &FrameHeader) -> Result<Option<Record>> {
-        self.body(header)?;
-        let record = record_in(&mut self.window, header);
-        record.map_err(|error| Error::io(&self.path, "read", error))
+    pub(crate) fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// All of it.
+    #[inline]
+    pub(crate) fn frame(&self) -> ChainFrame<'_> {
+        let (header, body) = (self.header(), self.body());
+        let (measure, dead, skipped) = (&self.measure, &*self.dead_before, self.skipped);
+        ChainFrame { header, body, measure, dead, skipped }
+    }
+
+    /// Its body, which the step has left in memory.
+    #[inline]
+    pub(crate) fn body(&self) -> &[u8] {
+        let header = self.header();
+        let body = self.window.shown(header.offset + HEADER_LEN as u64, header.body_len());
+        body.unwrap_or_default()
+    }
+
+    /// All bytes between the chain frame before and this one.
+    #[inline]
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Its record, lent; `None` where it is none, or has not its shape.
+    #[inline]
+    pub(crate) fn record_ref(&self) -> Option<RecordRef<'_>> {
+        described(self.header(), self.body())
+    }
+
+    /// The same, to keep.
+    #[inline]
+    pub(crate) fn record(&self) -> Option<Record> {
+        shown_record(&self.window, self.header())
     }
 
     /// The next fact.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<Step> {
+        if self.goes_on() {
+            return Ok(Step::Frame);
+        }
         self.find().map_err(|fault| match fault {
             Fault::Io(error) => Error::io(&self.path, "read", error),
             Fault::NewerKind(kind) => Error::new(&self.path, Cause::UnknownFrame { kind }),
+            Fault::Shortened(found) => {
+                let expected = self.window.limit();
+                Error::new(&self.path, Cause::Shortened { expected, found })
+            }
         })
     }
 
+    /// Takes the next frame where nothing has to be judged: it is known to verify, its batch to be
+    /// whole, and it goes on right where the chain ends.
     #[inline]
+    fn goes_on(&mut self) -> bool {
+        if self.probe != self.chain.end {
+            return false;
+        }
+        let Some(next) = self.window.sound(self.probe) else { return false };
+        let is_whole = next.is_alone() || (next.batch_first(), next.batch_end()) == self.whole;
+        if !is_whole || !self.chain.goes_on_with(next) {
+            return false;
+        }
+        self.highest_generation = self.highest_generation.max(next.generation);
+        self.measure = self.chain.accept(next);
+        (self.probe, self.dead_from) = (self.chain.end, self.chain.end);
+        (self.skipped, self.announced) = (0, 0);
+        self.dead_before.clear();
+        true
+    }
+
     fn find(&mut self) -> Result<Step, Fault> {
         loop {
             let at = self.probe;
             match self.look(at)? {
-                Look::Frame(header) => return Ok(Step::Frame(self.take(header))),
+                Look::Frame(header) => {
+                    self.take(&header);
+                    return Ok(Step::Frame);
+                }
                 Look::Claim(claim) => {
                     self.end_dead(at);
                     self.dead_from = at + claim.header.frame_len();
@@ -227,19 +292,17 @@ impl Scanner {
         }
     }
 
-    #[inline]
-    fn take(&mut self, header: FrameHeader) -> ChainFrame {
+    fn take(&mut self, header: &FrameHeader) {
         self.end_dead(header.offset);
-        let skipped = header.offset - self.chain.end;
-        let measure = self.chain.accept(&header);
+        self.skipped = header.offset - self.chain.end;
+        self.measure = self.chain.accept(header);
+        self.dead_before = std::mem::take(&mut self.dead);
         self.probe = header.end();
         self.dead_from = self.probe;
         self.announced = 0;
-        ChainFrame { header, measure, dead: std::mem::take(&mut self.dead), skipped }
     }
 
     /// What stands at this very offset.
-    #[inline]
     fn look(&mut self, at: u64) -> Result<Look, Fault> {
         let Some(header) = self.sound_frame(at)? else { return Ok(Look::Nothing) };
         if header.kind == FrameKind::Claim {
@@ -262,6 +325,9 @@ impl Scanner {
         }
         self.highest_generation = self.highest_generation.max(header.generation);
         if self.batch_counts(&header)? && self.chain.admits(&header).is_ok() {
+            // Whoever looked for the rest of its batch may have moved on.
+            let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
+            body.ok_or(Fault::Shortened(header.end()))?;
             return Ok(Look::Frame(header));
         }
         Ok(Look::Nothing)
@@ -282,8 +348,17 @@ impl Scanner {
     }
 
     /// A frame whose header and body verify, wherever it says that it stands.
-    #[inline]
     fn sound_frame(&mut self, at: u64) -> io::Result<Option<FrameHeader>> {
+        if let Some(header) = self.window.sound(at) {
+            return Ok(Some(*header));
+        }
+        if self.window.get(at, HEADER_LEN as u64)?.is_none() {
+            return Ok(None);
+        }
+        // It may have moved on to where more is known.
+        if let Some(header) = self.window.sound(at) {
+            return Ok(Some(*header));
+        }
         let Some(bytes) = self.window.get(at, HEADER_LEN as u64)? else { return Ok(None) };
         let Ok(header) = FrameHeader::decode(bytes, &self.codec) else { return Ok(None) };
         let header = self.placed(header, at);
@@ -335,10 +410,33 @@ impl Scanner {
     /// Every frame of the batch that begins with this one is there and sound.
     fn is_whole(&mut self, first: &FrameHeader) -> io::Result<bool> {
         let end = first.batch_end();
-        let mut at = first.end();
+        if end > self.window.limit() {
+            return Ok(false);
+        }
+        let (at, fits) =
+            self.window.follow_ahead(first.end(), end, |next| is_of_batch(next, first));
+        if !fits {
+            return Ok(false);
+        }
+        if at >= end || self.window.reaches(end) {
+            return self.is_whole_from(at, first);
+        }
+        // The pass stays where it is.
+        let another = self.window.another();
+        let own = std::mem::replace(&mut self.window, another);
+        let is_whole = self.is_whole_from(at, first);
+        self.window = own;
+        is_whole
+    }
+
+    fn is_whole_from(&mut self, mut at: u64, first: &FrameHeader) -> io::Result<bool> {
+        let end = first.batch_end();
         while at < end {
             match self.sound_frame(at)? {
-                Some(next) if is_of_batch(&next, first) => at = next.end(),
+                Some(next) if is_of_batch(&next, first) => {
+                    self.window.remember(&next);
+                    at = next.end();
+                }
                 _ => return Ok(false),
             }
         }
@@ -408,6 +506,7 @@ impl Evidence {
     }
 }
 
+#[inline]
 fn is_of_batch(frame: &FrameHeader, of: &FrameHeader) -> bool {
     frame.batch_first() == of.batch_first()
         && frame.batch_len == of.batch_len
@@ -424,6 +523,8 @@ enum Look {
 enum Fault {
     Io(io::Error),
     NewerKind(u8),
+    /// A frame was there, and is not any more.
+    Shortened(u64),
 }
 
 impl From<io::Error> for Fault {
@@ -431,3 +532,6 @@ impl From<io::Error> for Fault {
         Self::Io(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

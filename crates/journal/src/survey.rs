@@ -111,14 +111,14 @@ pub(crate) struct Survey {
 
 /// Told of everything that a pass finds, in file order.
 pub(crate) trait Visitor {
-    /// A frame of the chain, and its body.
-    fn frame(&mut self, frame: &ChainFrame, body: &[u8]);
+    /// A frame of the chain.
+    fn frame(&mut self, frame: &ChainFrame<'_>);
     /// A claim, and whether it took the generation.
     fn claim(&mut self, _claim: &ClaimFrame, _valid: bool) {}
 }
 
 impl Visitor for () {
-    fn frame(&mut self, _: &ChainFrame, _: &[u8]) {}
+    fn frame(&mut self, _: &ChainFrame<'_>) {}
 }
 
 impl Survey {
@@ -180,20 +180,35 @@ impl Survey {
         )?;
         self.accounted = self.chain.end;
         self.pending.clear();
+        let passed = self.pass_with(&mut scanner, &mut standing, visitor);
+        self.chain = scanner.into_chain();
+        passed?;
+        if standing.generation < self.slot_generation {
+            standing = self.slot_standing();
+        }
+        self.standing = standing;
+        self.find_owner()
+    }
+
+    fn pass_with(
+        &mut self,
+        scanner: &mut Scanner,
+        standing: &mut Standing,
+        visitor: &mut dyn Visitor,
+    ) -> Result<()> {
         let mut moved = true;
         loop {
             match scanner.step()? {
-                Step::Frame(frame) => {
-                    moved |= standing.frame(&frame.header);
+                Step::Frame => {
+                    let frame = scanner.frame();
+                    moved |= standing.frame(frame.header);
                     moved |= frame.header.kind == FrameKind::Opening;
-                    let body = scanner.body(&frame.header)?;
-                    self.take(&frame, body, &mut standing);
-                    visitor.frame(&frame, body);
+                    self.take(&frame, standing);
+                    visitor.frame(&frame);
                     if std::mem::replace(&mut moved, false) {
                         self.settled = standing.clone();
                     }
-                    self.chain = scanner.chain().clone();
-                    self.accounted = self.chain.end;
+                    self.accounted = frame.header.end();
                     self.pending.clear();
                 }
                 Step::Claim(claim) => {
@@ -202,10 +217,10 @@ impl Survey {
                     if standing.generation < self.slot_generation
                         && claim.body.replaces == self.slot_generation
                     {
-                        standing =
-                            Standing { generation: self.slot_generation, ..Standing::default() };
+                        let generation = self.slot_generation;
+                        *standing = Standing { generation, ..Standing::default() };
                     }
-                    if claim.header.previous <= self.chain.last_offset() {
+                    if claim.header.previous <= scanner.chain().last_offset() {
                         self.accounted = claim.at + claim.header.frame_len();
                     }
                     // One that another claim was faster than was void for its author as well.
@@ -219,15 +234,10 @@ impl Survey {
                 Step::End(end) => {
                     self.examined = end.examined;
                     self.tail_dead = end.dead;
-                    break;
+                    return Ok(());
                 }
             }
         }
-        if standing.generation < self.slot_generation {
-            standing = self.slot_standing();
-        }
-        self.standing = standing;
-        self.find_owner()
     }
 
     fn slot_standing(&self) -> Standing {
@@ -255,12 +265,15 @@ impl Survey {
         Ok(())
     }
 
-    fn take(&mut self, frame: &ChainFrame, body: &[u8], standing: &mut Standing) {
-        let header = &frame.header;
+    #[inline]
+    fn take(&mut self, frame: &ChainFrame<'_>, standing: &mut Standing) {
+        let ChainFrame { header, body, measure, .. } = *frame;
         self.summary.void_bytes += frame.skipped;
         self.durable_through = self.durable_through.max(header.durable_through);
         self.last_frame_ms = header.time_ms;
-        self.note_holes(frame);
+        if measure.missing > 0 || !frame.dead.is_empty() {
+            self.note_holes(frame);
+        }
         let opening = (header.kind == FrameKind::Opening).then(|| OpeningBody::decode(body).ok());
         let opening = opening.flatten();
         // One that a compaction copied tells of places in the file before.
@@ -268,9 +281,11 @@ impl Survey {
         if let Some(opening) = opening.as_ref().filter(is_of_file) {
             self.note_reported(&opening.report);
         }
-        self.decide(header, opening.is_some());
+        if !self.undecided.is_empty() {
+            self.decide(header, opening.is_some());
+        }
         self.seal = None;
-        if frame.measure.missing > 0 {
+        if measure.missing > 0 {
             // The last record is one of those that are lost, unless this frame is a record.
             self.last_record_checksum = 0;
         }
@@ -295,11 +310,11 @@ impl Survey {
         }
     }
 
-    fn note_holes(&mut self, frame: &ChainFrame) {
+    fn note_holes(&mut self, frame: &ChainFrame<'_>) {
         let measure = frame.measure;
         let missing = measure.missing - self.declared_in(measure.first_missing, measure.missing);
         self.summary.records_lost += missing;
-        let mut dead = frame.dead.clone();
+        let mut dead = frame.dead.to_vec();
         if dead.is_empty() && missing > 0 {
             let at = frame.header.offset - frame.skipped;
             dead.push(Stretch { start: at, end: at });

@@ -11,7 +11,7 @@ use crate::format::{CompactedBody, FrameHeader, FrameKind, HEADER_LEN, Identity,
 use crate::index::{Index, Source, meta_of};
 use crate::locate::read_frame;
 use crate::position::{Generation, Offset, Sequence};
-use crate::record::{Gap, Record, Verdict};
+use crate::record::{Gap, Record, RecordRef, Verdict};
 use crate::survey::Survey;
 use crate::window::Window;
 
@@ -20,6 +20,15 @@ use crate::window::Window;
 pub enum Item {
     /// A record.
     Record(Record),
+    /// Records that are missing here.
+    Gap(Gap),
+}
+
+/// The same, where the record is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemRef<'a> {
+    /// A record.
+    Record(RecordRef<'a>),
     /// Records that are missing here.
     Gap(Gap),
 }
@@ -108,37 +117,42 @@ fn declared(source: &Source, identity: &Identity) -> Result<Vec<(u64, u64)>> {
 /// The record of a frame; `None` where it is not one, or has not its shape.
 pub(crate) fn record_of(header: &FrameHeader, body: &Bytes) -> Option<Record> {
     let record = described(header, body)?;
-    Some(Record { payload: body.slice(usize::from(header.meta_len)..), ..record })
+    Some(record.with_payload(body.slice(usize::from(header.meta_len)..)))
 }
 
 /// The same from a window that shows the frame.
 #[inline]
 pub(crate) fn record_in(window: &mut Window, header: &FrameHeader) -> io::Result<Option<Record>> {
-    let at = header.offset + HEADER_LEN as u64;
-    let body = window.get(at, header.body_len())?;
-    let Some(record) = body.and_then(|body| described(header, body)) else { return Ok(None) };
-    let payload = window.keep(at + u64::from(header.meta_len), u64::from(header.payload_len))?;
-    Ok(payload.map(|payload| Record { payload, ..record }))
+    window.get(header.offset + HEADER_LEN as u64, header.body_len())?;
+    Ok(shown_record(window, header))
 }
 
-/// A record, without its payload yet.
+/// The same of a body that is in memory.
 #[inline]
-fn described(header: &FrameHeader, body: &[u8]) -> Option<Record> {
+pub(crate) fn shown_record(window: &Window, header: &FrameHeader) -> Option<Record> {
+    let at = header.offset + HEADER_LEN as u64;
+    let record = described(header, window.shown(at, header.body_len())?)?;
+    let payload = at + u64::from(header.meta_len);
+    Some(record.with_payload(window.keep(payload, u64::from(header.payload_len))?))
+}
+
+/// The same, lent.
+#[inline]
+pub(crate) fn described<'a>(header: &FrameHeader, body: &'a [u8]) -> Option<RecordRef<'a>> {
     if header.kind != FrameKind::Record {
         return None;
     }
     let meta = meta_of(header, body)?;
-    let text = |text: Option<&str>| text.map(str::to_owned);
-    Some(Record {
+    Some(RecordRef {
         sequence: Sequence::new(header.sequence),
         generation: Generation::new(header.generation),
         offset: Offset::new(header.offset),
         time_ms: header.time_ms,
-        kind: text(meta.kind),
-        key: text(meta.key),
-        parent: text(meta.parent),
+        kind: meta.kind,
+        key: meta.key,
+        parent: meta.parent,
+        payload: body.get(usize::from(header.meta_len)..)?,
         checksum: header.body_checksum,
-        payload: Bytes::new(),
     })
 }
 

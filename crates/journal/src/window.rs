@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
 
 use crate::ahead::{Ahead, Block};
-use crate::format::MAGIC;
+use crate::format::{Codec, FrameHeader, MAGIC};
 use crate::mutation::{self, Mutation};
 use crate::storage::Storage;
 
@@ -26,6 +26,8 @@ const STEPS_MAX: u32 = 256;
 /// that memory back when it moves on.
 pub(crate) struct Window {
     file: Arc<dyn Storage>,
+    /// Of the frames that are looked for in it, where they are.
+    codec: Option<Codec>,
     block: Block,
     chunk: usize,
     limit: u64,
@@ -39,7 +41,54 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new(file: Arc<dyn Storage>, limit: u64, chunk: usize) -> Self {
         let (block, patience) = (Block::default(), STEPS_BEFORE_AHEAD);
-        Self { file, block, chunk, limit, steps: 0, patience, ahead: None }
+        Self { file, codec: None, block, chunk, limit, steps: 0, patience, ahead: None }
+    }
+
+    /// A window over frames, to walk from one to the next.
+    pub(crate) fn of_frames(file: Arc<dyn Storage>, limit: u64, codec: Codec) -> Self {
+        Self { codec: Some(codec), ..Self::new(file, limit, CHUNK) }
+    }
+
+    /// Another one over the same frames.
+    pub(crate) fn another(&self) -> Self {
+        Self { codec: self.codec, ..Self::new(Arc::clone(&self.file), self.limit, self.chunk) }
+    }
+
+    /// The frame that stands here in its place and verifies, where that is known already of the bytes
+    /// that are in memory.
+    #[inline]
+    pub(crate) fn sound(&mut self, at: u64) -> Option<&FrameHeader> {
+        if at < self.block.from { None } else { self.block.sound.at(at) }
+    }
+
+    /// Walks from frame to frame, from one that begins here up to an offset, as far as frames are known to
+    /// verify and are as wanted, in what was read ahead as well, and without moving there. Says how far it
+    /// came, and false where it came upon one that is not as wanted.
+    pub(crate) fn follow_ahead(
+        &mut self,
+        at: u64,
+        end: u64,
+        wanted: impl Fn(&FrameHeader) -> bool,
+    ) -> (u64, bool) {
+        if at < self.block.from {
+            return (at, true);
+        }
+        match &mut self.ahead {
+            Some(ahead) => ahead.follow(&self.block, at, end, wanted),
+            None => self.block.sound.follow(at, end, &wanted),
+        }
+    }
+
+    /// Takes note that this frame, in its place in memory, verifies.
+    pub(crate) fn remember(&mut self, header: &FrameHeader) {
+        if self.codec.is_some() && self.place(header.offset, header.frame_len()).is_some() {
+            self.block.sound.remember(header);
+        }
+    }
+
+    /// Whether what is in memory now goes as far as that.
+    pub(crate) fn reaches(&self, end: u64) -> bool {
+        end <= self.block.end()
     }
 
     pub(crate) fn limit(&self) -> u64 {
@@ -67,21 +116,21 @@ impl Window {
         Ok(self.block.bytes.get(place))
     }
 
-    /// As [`get`](Self::get), to keep: shared with the block where that is not much more than what is
-    /// kept, a copy otherwise.
-    pub(crate) fn keep(&mut self, offset: u64, len: u64) -> io::Result<Option<Bytes>> {
-        let place = match self.place(offset, len) {
-            Some(place) => place,
-            None => match self.bring(offset, len)? {
-                Some(place) => place,
-                None => return Ok(None),
-            },
-        };
-        let bytes = &self.block.bytes;
+    /// The bytes there, where they are in memory.
+    #[inline]
+    pub(crate) fn shown(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        self.block.bytes.get(self.place(offset, len)?)
+    }
+
+    /// The same, to keep: shared with the block where that is not much more than what is kept, a copy
+    /// otherwise.
+    #[inline]
+    pub(crate) fn keep(&self, offset: u64, len: u64) -> Option<Bytes> {
+        let (place, bytes) = (self.place(offset, len)?, &self.block.bytes);
         if place.len() >= SHARED_FROM && place.len() >= bytes.len() / 4 {
-            return Ok(Some(bytes.slice(place)));
+            return Some(bytes.slice(place));
         }
-        Ok(bytes.get(place).map(Bytes::copy_from_slice))
+        bytes.get(place).map(Bytes::copy_from_slice)
     }
 
     fn bring(&mut self, offset: u64, len: u64) -> io::Result<Option<std::ops::Range<usize>>> {
@@ -120,13 +169,13 @@ impl Window {
         self.fill(offset, len)?;
         self.steps = if goes_on { self.steps + 1 } else { 1 };
         if self.steps >= self.patience && self.ahead.is_none() {
-            self.ahead = Ahead::begin(&self.file, self.block.end(), self.limit);
+            self.ahead = Ahead::begin(&self.file, self.codec, self.block.end(), self.limit);
         }
         Ok(())
     }
 
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
-        let old = std::mem::take(&mut self.block).bytes;
+        let Block { bytes: old, mut sound, .. } = std::mem::take(&mut self.block);
         let mut buffer = self.buffer(old, len);
         let read = match self.file.read_at(offset, &mut buffer) {
             Err(_) if mutation::broken(Mutation::ReadErrorIsDamage) => {
@@ -136,7 +185,8 @@ impl Window {
             read => read?,
         };
         buffer.truncate(read);
-        self.block = Block { base: offset, from: offset, bytes: buffer.freeze() };
+        sound.clear();
+        self.block = Block { base: offset, from: offset, bytes: buffer.freeze(), sound };
         Ok(())
     }
 
@@ -155,8 +205,7 @@ impl Window {
     /// Goes on in the block that was read ahead, where the bytes are in it.
     fn take_what_was_read_ahead(&mut self, offset: u64, len: u64) -> bool {
         let Some(ahead) = &mut self.ahead else { return false };
-        let next = ahead.next(std::mem::take(&mut self.block), offset, len);
-        let found = next.is_ok();
+        let found = ahead.next(&mut self.block, offset, len).is_some();
         if !found {
             // A long frame is between two blocks: if all of them are long, this is no help.
             let helped = ahead.blocks() >= u64::from(STEPS_BEFORE_AHEAD);
@@ -165,7 +214,6 @@ impl Window {
             self.steps = 1;
             self.ahead = None;
         }
-        self.block = next.unwrap_or_else(|old| old);
         found
     }
 

@@ -605,16 +605,16 @@ impl Writer {
         let mut frames = Vec::new();
         loop {
             match scanner.step()? {
-                Step::Frame(frame) => {
-                    standing.frame(&frame.header);
-                    if frame.header.kind == FrameKind::Opening {
-                        let body = scanner.body(&frame.header)?;
-                        if let Ok(opening) = OpeningBody::decode(body) {
-                            standing.owner = Some(opening.owner);
-                        }
+                Step::Frame => {
+                    let header = *scanner.header();
+                    standing.frame(&header);
+                    if header.kind == FrameKind::Opening
+                        && let Ok(opening) = OpeningBody::decode(scanner.body())
+                    {
+                        standing.owner = Some(opening.owner);
                     }
                     if frames.len() < 2 {
-                        frames.push(frame.header);
+                        frames.push(header);
                     }
                 }
                 Step::Claim(claim) => {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use session_journal::{Item, Reader, Record, Records, Sequence};
+use session_journal::{ItemRef, Reader, RecordRef, Records, Sequence};
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -51,13 +51,16 @@ fn from(reader: &Reader, first: Sequence) -> Result<Records, Failure> {
 
 /// Prints records; over gaps where that is wanted. Gives where the last gap begins that it told.
 pub(crate) fn print_all(
-    records: Records,
+    mut records: Records,
     over_gaps: bool,
     limit: u64,
     context: &mut Context,
 ) -> Result<Option<Sequence>, Failure> {
+    let (mut last_gap, mut left) = (None, limit);
     if !over_gaps {
-        for record in records.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        while left > 0
+            && let Some(record) = records.next_ref()
+        {
             match record {
                 Ok(record) => print(&record, context)?,
                 Err(error) => {
@@ -65,19 +68,20 @@ pub(crate) fn print_all(
                     return Err(error.into());
                 }
             }
+            left -= 1;
         }
         return Ok(None);
     }
-    let (mut last_gap, mut left) = (None, limit);
     let mut items = records.with_gaps();
-    while left > 0 {
-        let Some(item) = items.next() else { break };
+    while left > 0
+        && let Some(item) = items.next_ref()
+    {
         match item? {
-            Item::Record(record) => {
+            ItemRef::Record(record) => {
                 print(&record, context)?;
                 left -= 1;
             }
-            Item::Gap(gap) => {
+            ItemRef::Gap(gap) => {
                 last_gap = Some(gap.first);
                 if context.json {
                     context.output.json(&json::gap(&gap))?;
@@ -92,14 +96,14 @@ pub(crate) fn print_all(
 }
 
 /// Prints a record.
-pub(crate) fn print(record: &Record, context: &mut Context) -> Result<(), Failure> {
+pub(crate) fn print(record: &RecordRef<'_>, context: &mut Context) -> Result<(), Failure> {
     if context.stop.is_requested() {
         return Err(Failure::Interrupted);
     }
     if context.json {
         context.output.json(&json::record(record))?;
     } else {
-        context.output.write_all(&record.payload)?;
+        context.output.write_all(record.payload)?;
         context.output.write_all(b"\n")?;
     }
     Ok(())

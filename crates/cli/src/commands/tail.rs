@@ -68,7 +68,7 @@ fn follow(
         }
         match follower.next_timeout(patience) {
             Ok(Some(record)) => {
-                print(&record, context)?;
+                print(&record.lent(), context)?;
                 patience = Duration::ZERO;
             }
             Ok(None) => patience = PATIENCE,

@@ -198,3 +198,24 @@ fn an_empty_chain_begins_behind_the_header_page() {
     let known = Chain::before(9000, 500);
     assert_eq!((known.end, known.sequence(), known.last_offset()), (9000, 500, 0));
 }
+
+/// What is taken without a look at the rule is what the rule takes.
+#[test]
+fn what_goes_on_is_admitted() {
+    let mut gone_on = 0;
+    for (before, kind) in KINDS.iter().flat_map(|before| KINDS.map(|kind| (*before, kind))) {
+        let chain = behind(before);
+        for (generation, incarnation, sequence) in
+            [(5, 7, 11), (5, 7, 12), (5, 7, 10), (5, 7, 9), (4, 7, 11), (6, 7, 11), (5, 8, 11)]
+        {
+            let frame = next(&FrameHeader { kind: before, ..RECORD }, kind);
+            let frame = FrameHeader { incarnation, generation, sequence, ..frame };
+            if chain.goes_on_with(&frame) {
+                assert_eq!(chain.admits(&frame), Ok(()), "{frame:?} behind {before:?}");
+                gone_on += 1;
+            }
+        }
+    }
+    assert_eq!(gone_on, 2, "a record behind a record of the same owner, with and without a gap");
+    assert!(!Chain::empty().goes_on_with(&RECORD));
+}

@@ -84,6 +84,11 @@ impl Storage for Memory {
     }
 }
 
+fn kept_by(window: &mut Window, at: u64, len: u64) -> Bytes {
+    assert!(window.get(at, len).unwrap().is_some());
+    window.keep(at, len).unwrap()
+}
+
 const LONG: usize = 9 << 20;
 
 /// Walks in steps of these lengths, again and again: a head, then the whole, like frames.
@@ -172,7 +177,7 @@ fn what_is_kept_stays_as_it_is_when_the_window_moves_on() {
     for (at, len) in
         (0..LONG as u64 - 400_000).step_by(300_000).zip([100, 70_000, 300_000].iter().cycle())
     {
-        kept.push((at, *len, window.keep(at, *len).unwrap().unwrap()));
+        kept.push((at, *len, kept_by(&mut window, at, *len)));
     }
     for (at, len, bytes) in kept {
         assert_eq!(bytes, memory.stretch(at, len));

@@ -179,7 +179,7 @@ impl Writer {
         let chain = Chain::before(last.offset, last.sequence.saturating_sub(record));
         let mut scanner = self.source.scanner(chain, last.end());
         let is_whole = match scanner.step()? {
-            Step::Frame(frame) => frame.header == last,
+            Step::Frame => *scanner.header() == last,
             Step::Claim(_) | Step::End(_) => false,
         };
         if is_whole || mutation::broken(Mutation::SkipLandingCheck) {

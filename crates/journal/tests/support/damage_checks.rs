@@ -5,7 +5,8 @@ use std::path::Path;
 
 use session_journal::format::IDENTITY_LEN;
 use session_journal::{
-    Cause, ErrorKind, Gap, Hole, Item, Journal, NewRecord, Options, Reader, Record, Result, verify,
+    Cause, ErrorKind, Gap, Hole, Item, ItemRef, Journal, NewRecord, Options, Reader, Record,
+    Result, verify,
 };
 
 use super::host::options;
@@ -43,6 +44,7 @@ pub(crate) fn forwards(
     let (records, gaps) = split(reader.records().with_gaps(), what);
     assert!(records.iter().eq(expected(sample, &left)), "{what}: {}", told(&records, &left));
     assert_eq!(sequences(&gaps), left.lost, "{what}: gaps forwards");
+    lent_is_what_is_given(&reader, what);
 
     let found = verify(path, &mut |_, _| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(found.records, left.records.len() as u64, "{what}: records counted");
@@ -52,6 +54,39 @@ pub(crate) fn forwards(
     assert!(!found.ok || (left.lost_at_end.is_empty() && left.header), "{what}: it is not well");
     every_wound_is_in_a_hole(sample, damaged, holes(), what);
     Some((reader, left))
+}
+
+/// Records that are lent are those that are given away, also where both are asked for in turns.
+fn lent_is_what_is_given(reader: &Reader, what: &str) {
+    let mut given = reader.records().with_gaps();
+    let mut lent = reader.records().with_gaps();
+    for turn in 0.. {
+        let expected = given.next().map(Result::unwrap);
+        let item = if turn % 3 == 2 {
+            lent.next().map(Result::unwrap)
+        } else {
+            lent.next_ref().map(|item| match item.unwrap() {
+                ItemRef::Record(record) => Item::Record(record.to_record()),
+                ItemRef::Gap(gap) => Item::Gap(gap),
+            })
+        };
+        assert_eq!(item, expected, "{what}: lent");
+        if expected.is_none() {
+            break;
+        }
+    }
+    let (mut given, mut lent) = (reader.records(), reader.records());
+    loop {
+        let (expected, record) = (given.next(), lent.next_ref());
+        match (expected, record) {
+            (None, None) => break,
+            (Some(Ok(expected)), Some(Ok(record))) => assert_eq!(record, expected.lent(), "{what}"),
+            (Some(Err(expected)), Some(Err(error))) => {
+                assert_eq!(error.to_string(), expected.to_string(), "{what}");
+            }
+            (expected, record) => panic!("{what}: {record:?} is lent, {expected:?} is given"),
+        }
+    }
 }
 
 fn expected<'a>(sample: &'a Sample, left: &Left) -> Vec<&'a Record> {
