@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::answer::Answering;
+use crate::answer::{Answering, Awaiting};
 use crate::append::Batch;
 use crate::error::{Cause, Error, Rejected, Result};
 use crate::mutation::races::{self, Race};
@@ -21,10 +21,17 @@ use crate::replace::{Compaction, Copy};
 use crate::report::Opening;
 use crate::store::Shared;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::signal::Signal;
 use crate::sync::{Condvar, EXPLORED, Mutex, Notify, oneshot, thread};
 use crate::watch::Bell;
 use crate::writer::Writer;
 
+/// So many turns a blocking caller serves one after the other, where more came meanwhile and none of them
+/// waits for the disk.
+const CALLER_TURNS: usize = 8;
+/// How long a thread looks for an answer that comes soon before it sleeps: some turns of one who serves on
+/// another processor. Putting a thread to sleep and waking it takes as long.
+const LOOK: Duration = Duration::from_micros(10);
 /// So many requests are taken in one turn.
 const TURN_REQUESTS: usize = 1024;
 
@@ -40,6 +47,17 @@ impl<T> Reply<T> {
         match self {
             Self::Task(sender) => drop(sender.send(answer)),
             Self::Thread(sender) => sender.send(answer),
+        }
+    }
+
+    /// As [`send`](Self::send), but leaves it to the caller to wake the threads of many answers at once.
+    fn give(self, answer: T) -> Option<Arc<Signal>> {
+        match self {
+            Self::Task(sender) => {
+                drop(sender.send(answer));
+                None
+            }
+            Self::Thread(sender) => sender.give(answer),
         }
     }
 }
@@ -68,11 +86,15 @@ enum Taken {
 }
 
 impl Taken {
-    fn is_empty(&self) -> bool {
+    fn len(&self) -> usize {
         match self {
-            Self::One(request) => request.is_none(),
-            Self::Many(requests) => requests.is_empty(),
+            Self::One(request) => usize::from(request.is_some()),
+            Self::Many(requests) => requests.len(),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -92,8 +114,71 @@ impl IntoIterator for Taken {
 #[derive(Default)]
 struct Inbox {
     requests: VecDeque<Request>,
+    service: Service,
+}
+
+/// Who sees to what is in the inbox.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Service {
+    #[default]
+    Nobody,
+    /// It waits for more, until the last who is expected comes, or whoever came first loses patience.
+    Gathering,
     /// Somebody is at it, or is going to be.
-    scheduled: bool,
+    Somebody,
+}
+
+/// What is left behind a turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    More,
+    /// More, and the turn waited for the disk: another one would take as long.
+    MoreBehindDisk,
+}
+
+/// What whoever put a request in has to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Serve,
+    /// See that a turn begins although some who are expected do not come.
+    Watch,
+    Nothing,
+}
+
+type Answered = (Reply<AppendAnswer>, AppendAnswer);
+
+/// What appends of one turn are answered.
+#[derive(Default)]
+struct Answers {
+    one: Option<Answered>,
+    many: Vec<Answered>,
+}
+
+impl Answers {
+    fn are_for_threads(&self) -> bool {
+        let first = self.one.as_ref().or(self.many.first());
+        matches!(first, Some((Reply::Thread(_), _)))
+    }
+
+    /// Gives all of them first and wakes the threads behind that: one call for those who wait together.
+    fn send(self) {
+        let mut last: Option<Arc<Signal>> = None;
+        for (reply, answer) in self.one.into_iter().chain(self.many) {
+            let Some(signal) = reply.give(answer) else { continue };
+            match &last {
+                Some(before) if Arc::ptr_eq(before, &signal) => {}
+                _ => {
+                    if let Some(before) = last.replace(signal) {
+                        before.change();
+                    }
+                }
+            }
+        }
+        if let Some(last) = last {
+            last.change();
+        }
+    }
 }
 
 /// What everybody may know without asking the actor.
@@ -114,6 +199,16 @@ struct Rhythm {
 const PATIENCE: u32 = 8;
 
 impl Rhythm {
+    /// So many are waited for; none where nobody would come back.
+    fn expected(&self) -> usize {
+        let together = self.together.load(Ordering::Relaxed);
+        if together < 2 { 0 } else { together }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_nanos(self.patience_ns.load(Ordering::Relaxed))
+    }
+
     /// So many were answered; behind a sync where it is said when that turn began.
     fn note(&self, together: usize, begun: Option<Instant>) {
         let Some(begun) = begun else {
@@ -144,6 +239,10 @@ pub(crate) struct Actor {
     path: std::path::PathBuf,
     durability: Durability,
     inbox: Mutex<Inbox>,
+    /// What threads sleep on who wait for an answer; in turn, so that a turn wakes hardly anybody who waits
+    /// for the next one.
+    signals: [Arc<Signal>; 2],
+    turns: AtomicUsize,
     waiting: AtomicUsize,
     rhythm: Rhythm,
     freed: Condvar,
@@ -175,6 +274,8 @@ impl Actor {
             shared,
             opening,
             inbox: Mutex::default(),
+            signals: Default::default(),
+            turns: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             rhythm: Rhythm::default(),
             freed: Condvar::new(),
@@ -288,24 +389,67 @@ impl Actor {
         }
     }
 
+    /// What a thread sleeps on whose request is put in now.
+    pub(crate) fn signal(&self) -> &Arc<Signal> {
+        &self.signals[self.turns.load(Ordering::Relaxed) % self.signals.len()]
+    }
+
     /// Puts a request in, whose place was taken before, and sees that somebody serves it. True where a
     /// thread that is awake does so at once.
     pub(crate) fn post(self: &Arc<Self>, request: Request) -> bool {
-        self.push(request) && self.schedule()
+        self.push(request, false) == Next::Serve && self.schedule()
     }
 
     /// As [`post`](Self::post), but serves it on this thread where nobody is at it.
-    pub(crate) fn post_and_serve(self: &Arc<Self>, request: Request) {
-        if self.push(request) {
-            self.serve(Server::Caller);
+    pub(crate) fn post_and_serve<T>(
+        self: &Arc<Self>,
+        request: Request,
+        awaited: &Awaiting<T>,
+        is_soon: bool,
+    ) {
+        match self.push(request, true) {
+            Next::Serve => self.serve(Server::Caller),
+            Next::Watch => self.watch(awaited),
+            Next::Nothing if is_soon => awaited.look(LOOK),
+            Next::Nothing => {}
         }
     }
 
-    /// True where the caller has to see to it that it is served.
-    fn push(&self, request: Request) -> bool {
+    fn push(&self, request: Request, is_thread: bool) -> Next {
         let mut inbox = self.inbox.lock();
         inbox.requests.push_back(request);
-        !std::mem::replace(&mut inbox.scheduled, true)
+        let is_whole = inbox.requests.len() >= self.rhythm.expected();
+        let (service, next) = match inbox.service {
+            Service::Somebody => (Service::Somebody, Next::Nothing),
+            // The pool's threads gather by themselves.
+            Service::Nobody if is_thread && !is_whole => (Service::Gathering, Next::Watch),
+            Service::Gathering if !is_whole => (Service::Gathering, Next::Nothing),
+            Service::Gathering if races::broken(Race::WholeUnserved) => {
+                (Service::Somebody, Next::Nothing)
+            }
+            Service::Nobody | Service::Gathering => (Service::Somebody, Next::Serve),
+        };
+        inbox.service = service;
+        next
+    }
+
+    /// Sees that a turn begins. Whoever comes last begins it, and this thread sleeps until it is answered;
+    /// where nobody came while patience lasted, it begins the turn itself.
+    fn watch<T>(self: &Arc<Self>, awaited: &Awaiting<T>) {
+        let mut there = 1;
+        while !races::broken(Race::GathersUnwatched) && !awaited.wait_for(self.rhythm.patience()) {
+            let mut inbox = self.inbox.lock();
+            if inbox.service != Service::Gathering {
+                return;
+            }
+            let now_there = inbox.requests.len();
+            if now_there <= there || EXPLORED {
+                inbox.service = Service::Somebody;
+                drop(inbox);
+                return self.serve(Server::Caller);
+            }
+            there = now_there;
+        }
     }
 
     fn schedule(self: &Arc<Self>) -> bool {
@@ -321,49 +465,89 @@ impl Actor {
     /// may have looked before.
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let mut inbox = self.inbox.lock();
-        let begins = !std::mem::replace(&mut inbox.scheduled, true);
-        drop(inbox);
-        if begins {
-            self.schedule();
+        if inbox.service != Service::Nobody {
+            return false;
         }
-        begins
+        inbox.service = Service::Somebody;
+        drop(inbox);
+        self.schedule();
+        true
     }
 
     // ---- a turn ----------------------------------------------------------------------------
 
-    /// One turn; then the next actor's, and this one's again behind it if more came.
+    /// A turn; then the next actor's, and this one's again behind it if more came.
     fn serve(self: &Arc<Self>, server: Server) {
-        self.gather();
-        let mut inbox = self.inbox.lock();
-        let taken = inbox.requests.len().min(TURN_REQUESTS);
-        let requests = match taken {
-            1 => Taken::One(inbox.requests.pop_front()),
-            _ => Taken::Many(inbox.requests.drain(..taken).collect()),
-        };
-        drop(inbox);
-        let syncing = self.is_to_wait(server, &requests).then(|| self.shared.pool.syncing());
-        // A panic in a caller's disk or host must not leave everybody waiting.
-        if catch_unwind(AssertUnwindSafe(|| self.turn(requests))).is_err() {
-            self.end_after_panic();
-        }
-        drop(syncing);
-        self.leave(taken);
-        let mut inbox = self.inbox.lock();
-        if inbox.requests.is_empty() || races::broken(Race::ClearedBlindly) {
-            inbox.scheduled = false;
-            return;
-        }
-        drop(inbox);
         match server {
-            Server::Pool => self.shared.pool.again(self.next_turn()),
+            Server::Pool => {
+                self.gather();
+                if self.serve_once(server) != Left::Nothing {
+                    self.shared.pool.again(self.next_turn());
+                }
+            }
             Server::Caller => {
-                self.schedule();
+                // What came meanwhile is served sooner here than by a thread that has to be woken.
+                for _ in 0..CALLER_TURNS {
+                    match self.serve_once(server) {
+                        Left::Nothing => return,
+                        Left::More => {}
+                        Left::MoreBehindDisk => break,
+                    }
+                }
+                if !races::broken(Race::LeavesTheRest) {
+                    self.schedule();
+                }
             }
         }
     }
 
-    /// Whether a thread of the engine's is going to wait for the disk in this turn.
-    fn is_to_wait(&self, server: Server, requests: &Taken) -> bool {
+    fn serve_once(self: &Arc<Self>, server: Server) -> Left {
+        let requests = self.take();
+        let (taken, waits) = (requests.len(), self.is_to_wait(&requests));
+        let is_pool = matches!(server, Server::Pool);
+        let syncing = (is_pool && waits).then(|| self.shared.pool.syncing());
+        let mut answers = Answers::default();
+        // A panic in a caller's disk or host must not leave everybody waiting.
+        if catch_unwind(AssertUnwindSafe(|| self.turn(requests, &mut answers))).is_err() {
+            self.end_after_panic();
+        }
+        drop(syncing);
+        self.leave(taken);
+        if is_pool && !answers.are_for_threads() {
+            // Tasks come back at once, and find this thread still at it.
+            std::mem::take(&mut answers).send();
+        }
+        let is_more = self.is_more();
+        // Threads come back to an inbox that is theirs again, where that can be.
+        answers.send();
+        match (is_more, waits) {
+            (false, _) => Left::Nothing,
+            (true, false) => Left::More,
+            (true, true) => Left::MoreBehindDisk,
+        }
+    }
+
+    fn take(&self) -> Taken {
+        let mut inbox = self.inbox.lock();
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        match inbox.requests.len().min(TURN_REQUESTS) {
+            1 => Taken::One(inbox.requests.pop_front()),
+            taken => Taken::Many(inbox.requests.drain(..taken).collect()),
+        }
+    }
+
+    /// Whether whoever is at it has to go on; else nobody is at it any more.
+    fn is_more(&self) -> bool {
+        let mut inbox = self.inbox.lock();
+        let is_more = !inbox.requests.is_empty() && !races::broken(Race::ClearedBlindly);
+        if !is_more {
+            inbox.service = Service::Nobody;
+        }
+        is_more
+    }
+
+    /// Whether its thread is going to wait for the disk in this turn.
+    fn is_to_wait(&self, requests: &Taken) -> bool {
         let waits = |request: &Request| match request {
             Request::Append(append) => !self.is_answered_soon(&append.options),
             Request::Sync(_) | Request::Close(_) | Request::Delete(_) | Request::Compacted(..) => {
@@ -371,22 +555,21 @@ impl Actor {
             }
             Request::BeginCompaction(_) => false,
         };
-        matches!(server, Server::Pool)
-            && match requests {
-                Taken::One(request) => request.iter().any(waits),
-                Taken::Many(requests) => requests.iter().any(waits),
-            }
+        match requests {
+            Taken::One(request) => request.iter().any(waits),
+            Taken::Many(requests) => requests.iter().any(waits),
+        }
     }
 
     /// Producers that waited for one sync come back one after the other, and the first of them would
     /// sync for itself alone while the others wait for that: waits for as many as there were, for as long
-    /// as they keep coming.
+    /// as they keep coming. Threads that come back do so without a thread of the pool.
     fn gather(&self) {
-        let expected = self.rhythm.together.load(Ordering::Relaxed);
-        if expected < 2 {
+        let expected = self.rhythm.expected();
+        if expected == 0 {
             return;
         }
-        let patience = Duration::from_nanos(self.rhythm.patience_ns.load(Ordering::Relaxed));
+        let patience = self.rhythm.patience();
         let (mut there, mut last_came) = (self.depth(), Instant::now());
         while there > 0 && there < expected && (EXPLORED || last_came.elapsed() < patience) {
             thread::yield_now();
@@ -408,7 +591,7 @@ impl Actor {
         self.publish(&writer);
     }
 
-    fn turn(self: &Arc<Self>, requests: Taken) {
+    fn turn(self: &Arc<Self>, requests: Taken, answers: &mut Answers) {
         self.last_used.store(self.shared.handles.tick(), Ordering::Relaxed);
         let mut writer = self.writer.lock();
         if requests.is_empty() && writer.is_parked() {
@@ -426,11 +609,17 @@ impl Actor {
             writer.keep_up(now);
         }
         match requests {
-            Taken::One(Some(Request::Append(append))) => self.append_one(&mut writer, append),
+            Taken::One(Some(Request::Append(append))) => {
+                answers.one = Some(self.append_one(&mut writer, append));
+            }
             Taken::One(Some(other)) => self.other(&mut writer, other),
             Taken::One(None) => {}
-            Taken::Many(requests) => self.serve_in_order(&mut writer, requests),
+            Taken::Many(requests) => self.serve_in_order(&mut writer, requests, answers),
         }
+        if races::broken(Race::PublishesLate) {
+            std::mem::take(answers).send();
+        }
+        // What was acknowledged is to be seen by whoever hears of it.
         self.publish(&writer);
         if writer.unsynced_bytes() > 0 && !writer.is_finished() {
             self.shared.timer.watch_over(self);
@@ -438,33 +627,35 @@ impl Actor {
     }
 
     /// Appends that follow one another together, everything else in its turn.
-    fn serve_in_order(self: &Arc<Self>, writer: &mut Writer, requests: Vec<Request>) {
+    fn serve_in_order(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        requests: Vec<Request>,
+        answers: &mut Answers,
+    ) {
+        answers.many.reserve(requests.len());
         let mut appends = Vec::with_capacity(requests.len());
         for request in requests {
             match request {
                 Request::Append(append) => appends.push(append),
                 other => {
-                    self.append(writer, std::mem::take(&mut appends));
+                    self.append(writer, std::mem::take(&mut appends), answers);
                     self.other(writer, other);
                 }
             }
         }
-        self.append(writer, appends);
+        self.append(writer, appends, answers);
     }
 
     /// One that nobody else waits beside.
-    fn append_one(&self, writer: &mut Writer, request: AppendRequest) {
+    fn append_one(&self, writer: &mut Writer, request: AppendRequest) -> Answered {
         let AppendRequest { records, options, reply } = request;
         let answer = writer.append_batch(Batch { records: &records, options: &options });
         self.rhythm.note(1, None);
-        // What was acknowledged is to be seen by whoever hears of it.
-        if !races::broken(Race::PublishesLate) {
-            self.publish(writer);
-        }
-        reply.send(answer.map_err(|error| Rejected { error, records }));
+        (reply, answer.map_err(|error| Rejected { error, records }))
     }
 
-    fn append(&self, writer: &mut Writer, requests: Vec<AppendRequest>) {
+    fn append(&self, writer: &mut Writer, requests: Vec<AppendRequest>, answers: &mut Answers) {
         if requests.is_empty() {
             return;
         }
@@ -477,21 +668,21 @@ impl Actor {
             .iter()
             .any(|batch| batch.options.durability.unwrap_or(own) == Durability::Durable);
         let begun = syncs.then(Instant::now);
-        let answers = writer.append_group(&batches);
+        let outcomes = writer.append_group(&batches);
         self.rhythm.note(batches.len(), begun);
-        // What was acknowledged is to be seen by whoever hears of it.
-        if !races::broken(Race::PublishesLate) {
-            self.publish(writer);
-        }
-        for (request, answer) in requests.into_iter().zip(answers) {
+        answers.many.extend(requests.into_iter().zip(outcomes).map(|(request, outcome)| {
             let AppendRequest { records, reply, .. } = request;
-            reply.send(answer.map_err(|error| Rejected { error, records }));
-        }
+            (reply, outcome.map_err(|error| Rejected { error, records }))
+        }));
     }
 
     fn other(self: &Arc<Self>, writer: &mut Writer, request: Request) {
         match request {
-            Request::Append(append) => self.append_one(writer, append),
+            Request::Append(append) => {
+                let (reply, answer) = self.append_one(writer, append);
+                self.publish(writer);
+                reply.send(answer);
+            }
             Request::Sync(reply) => self.answer(reply, writer, Writer::sync),
             Request::Close(reply) => self.answer(reply, writer, Writer::release),
             Request::Delete(reply) => self.answer(reply, writer, Writer::delete),

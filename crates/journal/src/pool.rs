@@ -21,8 +21,8 @@ struct Queue {
     idle: usize,
     /// Threads whose jobs wait for a sync: they need no processor, and count as none.
     syncing: usize,
-    /// One of the idle ones looks again and again for a while, and needs no waking.
-    lingers: bool,
+    /// So many of the idle ones look again and again for a while, and need no waking.
+    lingering: usize,
 }
 
 #[derive(Default)]
@@ -37,6 +37,9 @@ struct Shared {
 /// How long a thread looks for another job before it sleeps. One that follows at once, as an append that
 /// is awaited before the next one is made, then waits for nobody to wake up.
 const LINGER: Duration = Duration::from_micros(50);
+
+/// So many do so at a time, for one may be held up where there is much to do. They let others run.
+const LINGERING_MAX: usize = 2;
 
 /// So many threads of a pool may wait for syncs. A disk is given what it can take at once: ext4 makes
 /// durable what many ask for with one commit.
@@ -90,7 +93,7 @@ impl Pool {
             }
             return true;
         }
-        let is_seen = queue.lingers && queue.jobs.len() == 1;
+        let is_seen = queue.jobs.len() <= queue.lingering;
         drop(queue);
         if !is_seen && !races::broken(Race::PoolAsleep) {
             self.shared.filled.notify_one();
@@ -163,11 +166,11 @@ impl Shared {
     /// Waits until there may be a job. True where it was not asleep, and has to look again before it is.
     fn wait<'a>(&'a self, queue: &mut MutexGuard<'a, Queue>, has_lingered: bool) -> bool {
         queue.idle += 1;
-        let lingers = self.may_linger && !has_lingered && !queue.lingers;
+        let lingers = self.may_linger && !has_lingered && queue.lingering < LINGERING_MAX;
         if lingers {
-            queue.lingers = true;
+            queue.lingering += 1;
             MutexGuard::unlocked(queue, || self.linger());
-            queue.lingers = false;
+            queue.lingering -= 1;
         }
         if !lingers || races::broken(Race::SleepsUnlooked) {
             self.filled.wait(queue);

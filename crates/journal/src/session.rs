@@ -91,9 +91,11 @@ impl Session {
             return Err(Rejected { error, records });
         }
         self.actor.enter_blocking();
-        let (reply, awaited) = answer();
+        let is_soon = self.actor.is_answered_soon(&options);
+        let (reply, awaited) = answer(self.actor.signal());
         let reply = Reply::Thread(reply);
-        self.actor.post_and_serve(Request::Append(AppendRequest { records, options, reply }));
+        let request = Request::Append(AppendRequest { records, options, reply });
+        self.actor.post_and_serve(request, &awaited, is_soon);
         awaited.wait().unwrap_or_else(|| Err(self.unanswered()))
     }
 
@@ -164,8 +166,8 @@ impl Session {
             return Err(error);
         }
         self.actor.enter_blocking();
-        let (reply, awaited) = answer();
-        self.actor.post_and_serve(request(Reply::Thread(reply)));
+        let (reply, awaited) = answer(self.actor.signal());
+        self.actor.post_and_serve(request(Reply::Thread(reply)), &awaited, false);
         awaited.wait().unwrap_or_else(|| Err(gone(self.path())))
     }
 

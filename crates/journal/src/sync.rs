@@ -26,3 +26,5 @@ mod explored;
 
 #[cfg(shuttle)]
 pub(crate) use explored::*;
+
+pub(crate) mod signal;

@@ -22,11 +22,16 @@ pub enum Race {
     NeverAsked,
     StruckOffLate,
     SleepsUnlooked,
+    SleepersFirst,
+    LooksThenSees,
+    GathersUnwatched,
+    WholeUnserved,
+    LeavesTheRest,
 }
 
 /// Every race in its order: its name, and which rule it breaks.
 #[cfg(feature = "mutations")]
-const TABLE: [(Race, &str, &str); 14] = [
+const TABLE: [(Race, &str, &str); 19] = [
     (
         Race::ClearedBlindly,
         "cleared-blindly",
@@ -92,6 +97,31 @@ const TABLE: [(Race, &str, &str); 14] = [
         Race::SleepsUnlooked,
         "sleeps-unlooked",
         "a thread that lingered, and was not woken for that, sleeps without looking for a job again",
+    ),
+    (
+        Race::SleepersFirst,
+        "sleepers-first",
+        "whoever answers a thread looks whether it sleeps before the answer is there, and wakes it only then",
+    ),
+    (
+        Race::LooksThenSees,
+        "looks-then-sees",
+        "a thread looks for its answer first and reads the number that it sleeps on afterwards",
+    ),
+    (
+        Race::GathersUnwatched,
+        "gathers-unwatched",
+        "the first of those who are waited for sleeps until somebody else begins the turn",
+    ),
+    (
+        Race::WholeUnserved,
+        "whole-unserved",
+        "the last of those who are waited for says that somebody serves them, and does not",
+    ),
+    (
+        Race::LeavesTheRest,
+        "leaves-the-rest",
+        "a blocking caller that has served enough goes home, and hands what is left to nobody",
     ),
 ];
 

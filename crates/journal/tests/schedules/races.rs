@@ -12,9 +12,15 @@ const AT_MOST: usize = 3000;
 
 fn scene(race: Race) -> Scene {
     match race {
-        Race::ClearedBlindly | Race::PublishesLate | Race::PoolAsleep | Race::SleepsUnlooked => {
-            producers::many_producers
-        }
+        Race::ClearedBlindly
+        | Race::PublishesLate
+        | Race::PoolAsleep
+        | Race::SleepsUnlooked
+        | Race::SleepersFirst
+        | Race::LooksThenSees
+        | Race::GathersUnwatched
+        | Race::WholeUnserved
+        | Race::LeavesTheRest => producers::many_producers,
         Race::FreedInSilence | Race::FreedUnlocked | Race::LooksThenRegisters => {
             producers::a_full_inbox
         }
