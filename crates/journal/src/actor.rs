@@ -612,7 +612,11 @@ impl Actor {
             Taken::One(Some(Request::Append(append))) => {
                 answers.one = Some(self.append_one(&mut writer, append));
             }
-            Taken::One(Some(other)) => self.other(&mut writer, other),
+            Taken::One(Some(other)) => {
+                // Nobody who appends waits for it, and comes back.
+                self.rhythm.note(0, None);
+                self.other(&mut writer, other);
+            }
             Taken::One(None) => {}
             Taken::Many(requests) => self.serve_in_order(&mut writer, requests, answers),
         }

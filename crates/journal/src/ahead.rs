@@ -351,7 +351,9 @@ impl Shared {
 
     /// Memory of a block that nobody needs any more.
     fn give(&self, memory: Done) {
-        if memory.bytes.capacity() >= MARGIN + BLOCK {
+        // Nor that of a long frame, or it would be kept until the pass ends.
+        let fits = MARGIN + BLOCK..=2 * (MARGIN + BLOCK);
+        if fits.contains(&memory.bytes.capacity()) {
             self.queue.lock().free.push(memory);
         }
     }

@@ -21,12 +21,15 @@ struct Queue {
     idle: usize,
     /// Threads whose jobs wait for a sync: they need no processor, and count as none.
     syncing: usize,
+    /// Jobs that their callers run, for want of threads.
+    borrowed: usize,
     /// So many of the idle ones look again and again for a while, and need no waking.
     lingering: usize,
 }
 
-#[derive(Default)]
 struct Shared {
+    /// Threads at work at a time, those that wait for syncs not counted.
+    threads_max: usize,
     queue: Mutex<Queue>,
     filled: Condvar,
     /// How many jobs there are, to be looked at without the lock.
@@ -48,8 +51,9 @@ pub(crate) const SYNCS_MAX: usize = 64;
 /// Starts threads as they are needed, up to a limit; they end with the pool.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    /// Threads at work at a time, those that wait for syncs not counted.
-    threads_max: usize,
+    /// No thread can be had, as where the system refuses one.
+    #[cfg(test)]
+    refused: std::sync::atomic::AtomicBool,
 }
 
 /// One of the pool's threads waits for a sync, until this is dropped.
@@ -63,19 +67,35 @@ impl Drop for Syncing<'_> {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("threads_max", &self.threads_max).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("threads_max", &self.shared.threads_max)
+            .finish_non_exhaustive()
     }
 }
 
 impl Pool {
     pub(crate) fn new(threads_max: usize) -> Self {
-        Self { shared: Arc::default(), threads_max: threads_max.max(1) }
+        Self::with(threads_max, false)
     }
 
     /// One whose threads look for more for a while before they sleep.
     pub(crate) fn lingering(threads_max: usize) -> Self {
-        let shared = Shared { may_linger: true, ..Shared::default() };
-        Self { shared: Arc::new(shared), threads_max: threads_max.max(1) }
+        Self::with(threads_max, true)
+    }
+
+    fn with(threads_max: usize, may_linger: bool) -> Self {
+        let shared = Shared {
+            threads_max: threads_max.max(1),
+            queue: Mutex::default(),
+            filled: Condvar::default(),
+            queued: AtomicUsize::new(0),
+            may_linger,
+        };
+        Self {
+            shared: Arc::new(shared),
+            #[cfg(test)]
+            refused: std::sync::atomic::AtomicBool::default(),
+        }
     }
 
     /// Queues a job. True where a thread is awake that will see it at once.
@@ -87,10 +107,13 @@ impl Pool {
             // Not a single thread can be had: the caller's must do.
             let job = queue.jobs.pop_back();
             self.shared.queued.store(queue.jobs.len(), Ordering::Relaxed);
+            queue.borrowed += 1;
             drop(queue);
             if let Some(job) = job {
-                job();
+                // What a panic in it means is its owner's to find out.
+                let _ = catch_unwind(AssertUnwindSafe(job));
             }
+            self.shared.queue.lock().borrowed -= 1;
             return true;
         }
         let is_seen = queue.jobs.len() <= queue.lingering;
@@ -105,9 +128,13 @@ impl Pool {
     fn start_where_needed(&self, queue: &mut Queue) {
         let at_work = queue.threads.saturating_sub(queue.syncing);
         if queue.idle >= queue.jobs.len()
-            || at_work >= self.threads_max
-            || queue.threads >= self.threads_max.max(SYNCS_MAX)
+            || at_work >= self.shared.threads_max
+            || queue.threads >= self.shared.threads_max.max(SYNCS_MAX)
         {
+            return;
+        }
+        #[cfg(test)]
+        if self.refused.load(std::sync::atomic::Ordering::SeqCst) {
             return;
         }
         let shared = Arc::clone(&self.shared);
@@ -124,14 +151,19 @@ impl Pool {
         let mut queue = self.shared.queue.lock();
         queue.syncing += 1;
         self.start_where_needed(&mut queue);
+        if !queue.jobs.is_empty() {
+            // One that found enough others at work may go on.
+            self.shared.filled.notify_one();
+        }
+        drop(queue);
         Syncing(self)
     }
 
     /// Queues a job of a thread of this pool that is about to look for one: it needs nobody else.
     pub(crate) fn again(&self, job: Job) {
         let mut queue = self.shared.queue.lock();
-        if queue.threads == 0 {
-            // It was run by whoever queued it, for want of threads.
+        if queue.borrowed > 0 {
+            // It may have been run by whoever queued it, who looks for no other.
             drop(queue);
             self.submit(job);
             return;
@@ -141,6 +173,14 @@ impl Pool {
 }
 
 impl Shared {
+    /// The next job, unless enough threads are at work already: whoever of them is done next takes it.
+    fn next(&self, queue: &mut Queue) -> Option<Job> {
+        let at_work = queue.threads.saturating_sub(queue.idle + queue.syncing);
+        // At the end nobody waits for anybody.
+        let may = queue.stopped || at_work <= self.threads_max;
+        if may { self.pop(queue) } else { None }
+    }
+
     fn push(&self, queue: &mut Queue, job: Job) {
         queue.jobs.push_back(job);
         self.queued.store(queue.jobs.len(), Ordering::Relaxed);
@@ -194,7 +234,7 @@ fn work(shared: &Shared) {
             let mut queue = shared.queue.lock();
             let mut has_lingered = false;
             loop {
-                if let Some(job) = shared.pop(&mut queue) {
+                if let Some(job) = shared.next(&mut queue) {
                     break job;
                 }
                 if queue.stopped {
@@ -206,5 +246,83 @@ fn work(shared: &Shared) {
         };
         // What a panic in it means is its owner's to find out; this thread goes on.
         let _ = catch_unwind(AssertUnwindSafe(job));
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// For what would never end.
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A job that its caller runs looks for no other: what it queues behind itself must wake the thread that
+    /// could be had meanwhile.
+    #[test]
+    fn what_a_borrowed_thread_leaves_behind_wakes_the_one_that_sleeps() {
+        let pool = Arc::new(Pool::new(1));
+        pool.refused.store(true, std::sync::atomic::Ordering::SeqCst);
+        let (begun, has_begun) = channel();
+        let (go_on, may_go_on) = channel();
+        let (done, is_done) = channel();
+        let caller = {
+            let pool = Arc::clone(&pool);
+            std::thread::spawn(move || {
+                let own = Arc::clone(&pool);
+                pool.submit(Box::new(move || {
+                    begun.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    own.again(Box::new(move || done.send(()).unwrap()));
+                }));
+            })
+        };
+        has_begun.recv_timeout(LONG).unwrap();
+        pool.refused.store(false, std::sync::atomic::Ordering::SeqCst);
+        let (other, other_done) = channel();
+        pool.submit(Box::new(move || other.send(()).unwrap()));
+        other_done.recv_timeout(LONG).unwrap();
+        while pool.shared.queue.lock().idle == 0 {
+            std::thread::yield_now();
+        }
+        go_on.send(()).unwrap();
+        is_done.recv_timeout(LONG).expect("somebody runs it");
+        caller.join().unwrap();
+    }
+
+    /// Threads that were started while others waited for syncs do not all work at once behind that.
+    #[test]
+    fn no_more_threads_work_at_once_than_may() {
+        let pool = Arc::new(Pool::new(2));
+        let together = Arc::new(std::sync::Barrier::new(8));
+        let (done, is_done) = channel();
+        for _ in 0..8 {
+            let (pool, together, done) = (Arc::clone(&pool), Arc::clone(&together), done.clone());
+            Arc::clone(&pool).submit(Box::new(move || {
+                let syncing = pool.syncing();
+                together.wait();
+                drop(syncing);
+                done.send(()).unwrap();
+            }));
+        }
+        for _ in 0..8 {
+            is_done.recv_timeout(LONG).expect("eight may wait at once");
+        }
+        let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..100 {
+            let (at_work, most, done) = (Arc::clone(&at_work), Arc::clone(&most), done.clone());
+            pool.submit(Box::new(move || {
+                most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(1));
+                at_work.fetch_sub(1, Ordering::SeqCst);
+                done.send(()).unwrap();
+            }));
+        }
+        for _ in 0..100 {
+            is_done.recv_timeout(LONG).expect("all of them are run");
+        }
+        assert!(most.load(Ordering::SeqCst) <= 2, "{most:?} at once");
     }
 }

@@ -133,7 +133,7 @@ impl Session {
             && is_soon
             && let Some(answer) = look_for(&mut answer)
         {
-            return answer;
+            return answer.unwrap_or_else(|_| Err(self.unanswered()));
         }
         answer.await.unwrap_or_else(|_| Err(self.unanswered()))
     }
@@ -308,15 +308,16 @@ impl Session {
 /// thread of the runtime to sleep and waking it takes more.
 const LOOK: Duration = Duration::from_micros(5);
 
-/// The answer, where it comes at once.
-fn look_for<T>(answer: &mut oneshot::Receiver<T>) -> Option<T> {
+/// The answer, where it comes at once, or that there will be none: that is told once, and whoever awaited the
+/// receiver behind it would panic.
+fn look_for<T>(answer: &mut oneshot::Receiver<T>) -> Option<Result<T, TryRecvError>> {
     let begun = Instant::now();
     loop {
         match answer.try_recv() {
-            Ok(answer) => return Some(answer),
             // No clock decides in an explored schedule.
             Err(TryRecvError::Empty) if !EXPLORED && begun.elapsed() < LOOK => spin_loop(),
-            Err(_) => return None,
+            Err(TryRecvError::Empty) => return None,
+            known => return Some(known),
         }
     }
 }
@@ -324,4 +325,21 @@ fn look_for<T>(answer: &mut oneshot::Receiver<T>) -> Option<T> {
 /// One record went in, so one answer came out.
 fn first(mut answers: Vec<Appended>) -> Appended {
     answers.swap_remove(0)
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    /// Whoever awaits a receiver that has told this once panics.
+    #[test]
+    fn that_there_will_be_no_answer_is_told_where_it_was_looked_for() {
+        let (sender, mut receiver) = oneshot::channel::<u8>();
+        assert_eq!(look_for(&mut receiver), None, "it may come");
+        drop(sender);
+        assert_eq!(look_for(&mut receiver), Some(Err(TryRecvError::Closed)));
+        let (sender, mut receiver) = oneshot::channel();
+        sender.send(7).unwrap();
+        assert_eq!(look_for(&mut receiver), Some(Ok(7)));
+    }
 }

@@ -150,10 +150,13 @@ impl Window {
         self.place(offset, 1).is_some()
     }
 
-    /// Loads what ends here, which a pass backwards needs next; from `offset` on at least.
+    /// Loads what ends here, which a pass backwards needs next; or, where `offset` is further away than
+    /// that, what begins there.
     pub(crate) fn load_before(&mut self, offset: u64, end: u64) -> io::Result<()> {
-        let end = end.min(self.limit);
-        let base = offset.min(end.saturating_sub(self.next_chunk()));
+        let (end, chunk) = (end.min(self.limit), self.next_chunk());
+        let before = end.saturating_sub(chunk);
+        let (base, end) =
+            if offset >= before { (before, end) } else { (offset, end.min(offset + chunk)) };
         let len = usize::try_from(end.saturating_sub(base)).map_err(io::Error::other)?;
         self.fill(base, len)?;
         self.steps += 1;

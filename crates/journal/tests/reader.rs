@@ -13,7 +13,9 @@ use session_journal::{
     Cause, ErrorKind, Item, Journal, NewRecord, Options, Reader, Record, Sequence, Verdict,
 };
 use support::disk::{EIO, FaultDisk, Op};
-use support::{Bench, cut, damage, frames, lazily, name, options_on, record, scribble, text};
+use support::{
+    Bench, cut, damage, frames, lazily, name, options_on, record, scribble, take_over, text,
+};
 
 fn sequences(records: impl Iterator<Item = session_journal::Result<Record>>) -> Vec<u64> {
     records.map(|one| one.unwrap().sequence.get()).collect()
@@ -399,4 +401,25 @@ fn readers_on_many_threads_share_a_view() {
         assert_eq!(thread.join().unwrap(), 200);
     }
     assert!(frames(&bench.path).iter().any(|(_, one)| one.kind == FrameKind::Opening));
+}
+
+/// A torn write may be a gigabyte, and stands between two frames: stepping over it backwards reads the frames,
+/// and not what is between them.
+#[test]
+fn a_step_back_over_dead_bytes_does_not_read_them() {
+    const DEAD: usize = 8 << 20;
+    let bench = Bench::new();
+    let mut journal = numbered(&bench, 3);
+    journal.sync().unwrap();
+    drop(journal);
+    scribble(&bench.path, &vec![0; DEAD]);
+    let mut journal = take_over(&bench.path, "next");
+    journal.append(&record("4").key("k4")).unwrap();
+    journal.close().unwrap();
+    let disk = FaultDisk::new();
+    let reader = Reader::open_with(&bench.path, options_on(&disk).disk).unwrap();
+    disk.forget_calls();
+    assert_eq!(sequences(reader.backwards()), [4, 3, 2, 1]);
+    let read = disk.bytes(Op::ReadAt);
+    assert!(read < DEAD as u64 / 4, "{read} bytes");
 }

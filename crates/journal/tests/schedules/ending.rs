@@ -1,11 +1,11 @@
 //! Ends of a session, and what races with them: closing, the last handle, deletion, another owner.
 
-use session_journal::{AppendOptions, ErrorKind, Session, StoreOptions};
+use session_journal::{AppendOptions, ErrorKind, Options, Session, StoreOptions};
 use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
 use super::explore::explore;
-use super::machine::{Machine, Told, kind, name, record};
+use super::machine::{Machine, Told, kind, name, record, written_soon_synced};
 
 /// Appends until it is told that the session ended, and for that reason.
 fn appending_until(
@@ -164,7 +164,16 @@ fn every_producer_of_a_fenced_owner_hears_of_it_and_nobody_waits_for_ever() {
 }
 
 pub(crate) fn a_panic(machine: &Machine) {
-    let store = machine.store_with(StoreOptions { inbox_max: 1, ..machine.settings(1) });
+    panics(machine, machine.options(1));
+}
+
+/// One that looks for its answer before it sleeps.
+pub(crate) fn a_panic_behind_a_look(machine: &Machine) {
+    panics(machine, written_soon_synced(machine.options(1)));
+}
+
+fn panics(machine: &Machine, journal: Options) {
+    let store = machine.store_with(StoreOptions { inbox_max: 1, journal, ..machine.settings(1) });
     let session = store.create_blocking(&name()).unwrap();
     let told = Told::default();
     machine.disk.panic_at_the_next_append();
@@ -195,6 +204,11 @@ pub(crate) fn a_panic(machine: &Machine) {
 #[test]
 fn a_panic_in_a_turn_ends_the_session_and_leaves_nobody_waiting() {
     explore("a_panic_in_a_turn", a_panic);
+}
+
+#[test]
+fn a_panic_in_a_turn_whose_answer_is_looked_for_leaves_nobody_waiting() {
+    explore("a_panic_behind_a_look", a_panic_behind_a_look);
 }
 
 pub(crate) fn deleters_and_openers(machine: &Machine) {
