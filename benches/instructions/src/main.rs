@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use baseline::{Baseline, Line};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 const USAGE: &str = "instructions [--set WHY] [--before BASELINE] [CASE…]
   compares the cases with the baseline; all of them where none is named
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 /// The child under Valgrind.
 fn measure(name: &str, folder: &Path, all: bool) -> Result<ExitCode, String> {
     let case = cases::find(name).ok_or_else(|| format!("there is no case {name}"))?;
+    keep_to_one_core().map_err(|error| format!("one core: {error}"))?;
     let mut operations = (case.prepare)(folder);
     if all {
         strace::mark();
@@ -51,6 +53,17 @@ fn measure(name: &str, folder: &Path, all: bool) -> Result<ExitCode, String> {
         strace::mark();
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// On one core a pass does its blocks alone. On two a helper does some of them, more or fewer each time, and
+/// what it does is not counted.
+fn keep_to_one_core() -> rustix::io::Result<()> {
+    let allowed = sched_getaffinity(None)?;
+    let mut one = CpuSet::new();
+    if let Some(core) = (0..CpuSet::MAX_CPU).find(|core| allowed.is_set(*core)) {
+        one.set(core);
+    }
+    sched_setaffinity(None, &one)
 }
 
 /// A folder for one run.
