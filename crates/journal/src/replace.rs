@@ -592,10 +592,13 @@ impl Writer {
             Err(error) => return Err(self.stranded(&error)),
         };
         let there = locate(&file, &path).map_err(|error| self.ended_by(error))?;
-        if there.identity.journal != copy.identity.journal
-            || there.identity.compactions != copy.identity.compactions
-        {
-            return Err(self.stranded(&std::io::Error::other("the copy was removed")));
+        if there.identity.journal != copy.identity.journal {
+            let other = std::io::Error::other("another journal is at its path");
+            return Err(self.stranded(&other));
+        }
+        if there.identity.compactions != copy.identity.compactions {
+            // Somebody took it over, and took the seal back or compacted it again.
+            return Err(self.was_replaced(file, &there));
         }
         self.adopt(file, &copy);
         self.check().map_err(|error| self.ended_by(error))?;

@@ -74,7 +74,7 @@ impl Writer {
     }
 
     /// Only an owner replaces a file, so there is one after us.
-    pub(super) fn was_replaced(&mut self, file: Arc<dyn Storage>, located: &Located) -> Error {
+    pub(crate) fn was_replaced(&mut self, file: Arc<dyn Storage>, located: &Located) -> Error {
         let source = Source { file, ..self.source.clone() };
         let standing = start(&*source.file, &source.path, located).and_then(|start| {
             let mut survey = Survey::new(&source.file, &source.path, located, &start);
