@@ -29,6 +29,8 @@ use crate::writer::Writer;
 /// So many turns a blocking caller serves one after the other, where more came meanwhile and none of them
 /// waits for the disk.
 const CALLER_TURNS: usize = 8;
+/// … and no more behind so many requests: its own was answered long ago.
+const CALLER_REQUESTS: usize = 64;
 /// How long a thread looks for an answer that comes soon before it sleeps: some turns of one who serves on
 /// another processor. Putting a thread to sleep and waking it takes as long.
 const LOOK: Duration = Duration::from_micros(10);
@@ -133,8 +135,8 @@ enum Service {
 enum Left {
     Nothing,
     More,
-    /// More, and the turn waited for the disk: another one would take as long.
-    MoreBehindDisk,
+    /// More, and the turn waited for the disk, or the next one is going to.
+    MoreWithDisk,
 }
 
 /// What whoever put a request in has to do.
@@ -416,13 +418,15 @@ impl Actor {
     }
 
     fn push(&self, request: Request, is_thread: bool) -> Next {
+        // Nobody gathers for what needs no sync.
+        let gathers = is_thread && self.waits(&request);
         let mut inbox = self.inbox.lock();
         inbox.requests.push_back(request);
         let is_whole = inbox.requests.len() >= self.rhythm.expected();
         let (service, next) = match inbox.service {
             Service::Somebody => (Service::Somebody, Next::Nothing),
             // The pool's threads gather by themselves.
-            Service::Nobody if is_thread && !is_whole => (Service::Gathering, Next::Watch),
+            Service::Nobody if gathers && !is_whole => (Service::Gathering, Next::Watch),
             Service::Gathering if !is_whole => (Service::Gathering, Next::Nothing),
             Service::Gathering if races::broken(Race::WholeUnserved) => {
                 (Service::Somebody, Next::Nothing)
@@ -481,17 +485,18 @@ impl Actor {
         match server {
             Server::Pool => {
                 self.gather();
-                if self.serve_once(server) != Left::Nothing {
+                if self.serve_once(server, &mut 0) != Left::Nothing {
                     self.shared.pool.again(self.next_turn());
                 }
             }
             Server::Caller => {
                 // What came meanwhile is served sooner here than by a thread that has to be woken.
+                let mut served = 0;
                 for _ in 0..CALLER_TURNS {
-                    match self.serve_once(server) {
+                    match self.serve_once(server, &mut served) {
                         Left::Nothing => return,
-                        Left::More => {}
-                        Left::MoreBehindDisk => break,
+                        Left::More if served < CALLER_REQUESTS => {}
+                        Left::More | Left::MoreWithDisk => break,
                     }
                 }
                 if !races::broken(Race::LeavesTheRest) {
@@ -501,9 +506,11 @@ impl Actor {
         }
     }
 
-    fn serve_once(self: &Arc<Self>, server: Server) -> Left {
+    /// One turn; adds how many requests were served.
+    fn serve_once(self: &Arc<Self>, server: Server, served: &mut usize) -> Left {
         let requests = self.take();
         let (taken, waits) = (requests.len(), self.is_to_wait(&requests));
+        *served += taken;
         let is_pool = matches!(server, Server::Pool);
         let syncing = (is_pool && waits).then(|| self.shared.pool.syncing());
         let mut answers = Answers::default();
@@ -517,14 +524,10 @@ impl Actor {
             // Tasks come back at once, and find this thread still at it.
             std::mem::take(&mut answers).send();
         }
-        let is_more = self.is_more();
+        let left = self.what_is_left(waits);
         // Threads come back to an inbox that is theirs again, where that can be.
         answers.send();
-        match (is_more, waits) {
-            (false, _) => Left::Nothing,
-            (true, false) => Left::More,
-            (true, true) => Left::MoreBehindDisk,
-        }
+        left
     }
 
     fn take(&self) -> Taken {
@@ -537,27 +540,33 @@ impl Actor {
     }
 
     /// Whether whoever is at it has to go on; else nobody is at it any more.
-    fn is_more(&self) -> bool {
+    fn what_is_left(&self, has_waited: bool) -> Left {
         let mut inbox = self.inbox.lock();
-        let is_more = !inbox.requests.is_empty() && !races::broken(Race::ClearedBlindly);
-        if !is_more {
+        if inbox.requests.is_empty() || races::broken(Race::ClearedBlindly) {
             inbox.service = Service::Nobody;
+            return Left::Nothing;
         }
-        is_more
+        let mut next = inbox.requests.iter().take(TURN_REQUESTS);
+        let with_disk = has_waited || next.any(|request| self.waits(request));
+        if with_disk { Left::MoreWithDisk } else { Left::More }
     }
 
     /// Whether its thread is going to wait for the disk in this turn.
     fn is_to_wait(&self, requests: &Taken) -> bool {
-        let waits = |request: &Request| match request {
+        let waits = |request: &Request| self.waits(request);
+        match requests {
+            Taken::One(request) => request.iter().any(waits),
+            Taken::Many(requests) => requests.iter().any(waits),
+        }
+    }
+
+    fn waits(&self, request: &Request) -> bool {
+        match request {
             Request::Append(append) => !self.is_answered_soon(&append.options),
             Request::Sync(_) | Request::Close(_) | Request::Delete(_) | Request::Compacted(..) => {
                 true
             }
             Request::BeginCompaction(_) => false,
-        };
-        match requests {
-            Taken::One(request) => request.iter().any(waits),
-            Taken::Many(requests) => requests.iter().any(waits),
         }
     }
 
@@ -639,14 +648,23 @@ impl Actor {
     ) {
         answers.many.reserve(requests.len());
         let mut appends = Vec::with_capacity(requests.len());
+        let mut is_appended = false;
         for request in requests {
             match request {
                 Request::Append(append) => appends.push(append),
                 other => {
+                    is_appended |= !appends.is_empty();
                     self.append(writer, std::mem::take(&mut appends), answers);
+                    // Whoever was answered does not wait for the disk with the one behind.
+                    self.publish(writer);
+                    std::mem::take(answers).send();
                     self.other(writer, other);
                 }
             }
+        }
+        if !is_appended && appends.is_empty() {
+            // Nobody who appends waits for these, and comes back.
+            self.rhythm.note(0, None);
         }
         self.append(writer, appends, answers);
     }

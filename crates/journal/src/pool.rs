@@ -105,15 +105,8 @@ impl Pool {
         self.start_where_needed(&mut queue);
         if queue.threads == 0 {
             // Not a single thread can be had: the caller's must do.
-            let job = queue.jobs.pop_back();
-            self.shared.queued.store(queue.jobs.len(), Ordering::Relaxed);
-            queue.borrowed += 1;
             drop(queue);
-            if let Some(job) = job {
-                // What a panic in it means is its owner's to find out.
-                let _ = catch_unwind(AssertUnwindSafe(job));
-            }
-            self.shared.queue.lock().borrowed -= 1;
+            self.run_here();
             return true;
         }
         let is_seen = queue.jobs.len() <= queue.lingering;
@@ -159,16 +152,33 @@ impl Pool {
         Syncing(self)
     }
 
+    /// Runs what is queued on the thread of a caller, and what that queues, as long as no other can be had.
+    fn run_here(&self) {
+        let mut queue = self.shared.queue.lock();
+        queue.borrowed += 1;
+        while queue.threads == 0
+            && let Some(job) = self.shared.pop(&mut queue)
+        {
+            // What a panic in it means is its owner's to find out.
+            let run = || drop(catch_unwind(AssertUnwindSafe(job)));
+            MutexGuard::unlocked(&mut queue, run);
+        }
+        queue.borrowed -= 1;
+        drop(queue);
+        // A thread that was started meanwhile goes on.
+        self.shared.filled.notify_one();
+    }
+
     /// Queues a job of a thread of this pool that is about to look for one: it needs nobody else.
     pub(crate) fn again(&self, job: Job) {
         let mut queue = self.shared.queue.lock();
-        if queue.borrowed > 0 {
-            // It may have been run by whoever queued it, who looks for no other.
-            drop(queue);
-            self.submit(job);
-            return;
-        }
         self.shared.push(&mut queue, job);
+        if queue.borrowed > 0 {
+            // It may be the thread of whoever queued it first, who looks for no other once one can be had.
+            self.start_where_needed(&mut queue);
+            drop(queue);
+            self.shared.filled.notify_one();
+        }
     }
 }
 
@@ -290,6 +300,24 @@ mod tests {
         go_on.send(()).unwrap();
         is_done.recv_timeout(LONG).expect("somebody runs it");
         caller.join().unwrap();
+    }
+
+    /// Where no thread can be had a session's turns follow each other on the thread of one caller, and not
+    /// within each other.
+    #[test]
+    fn jobs_that_queue_more_jobs_do_not_pile_up_on_a_borrowed_thread() {
+        fn again(pool: &Arc<Pool>, left: u32, done: std::sync::mpsc::Sender<()>) -> Job {
+            let pool = Arc::clone(pool);
+            Box::new(move || match left.checked_sub(1) {
+                Some(left) => pool.again(again(&pool, left, done)),
+                None => done.send(()).unwrap(),
+            })
+        }
+        let pool = Arc::new(Pool::new(1));
+        pool.refused.store(true, std::sync::atomic::Ordering::SeqCst);
+        let (done, is_done) = channel();
+        pool.submit(again(&pool, 100_000, done));
+        is_done.recv_timeout(LONG).expect("all of them are run");
     }
 
     /// Threads that were started while others waited for syncs do not all work at once behind that.

@@ -327,7 +327,7 @@ impl Scanner {
         if self.batch_counts(&header)? && self.chain.admits(&header).is_ok() {
             // Whoever looked for the rest of its batch may have moved on.
             let body = self.window.get(at + HEADER_LEN as u64, header.body_len())?;
-            body.ok_or(Fault::Shortened(header.end()))?;
+            body.ok_or(Fault::Shortened(at))?;
             return Ok(Look::Frame(header));
         }
         Ok(Look::Nothing)

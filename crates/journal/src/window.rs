@@ -159,7 +159,8 @@ impl Window {
             if offset >= before { (before, end) } else { (offset, end.min(offset + chunk)) };
         let len = usize::try_from(end.saturating_sub(base)).map_err(io::Error::other)?;
         self.fill(base, len)?;
-        self.steps += 1;
+        // What a pass backwards needs next is not ahead.
+        (self.steps, self.ahead) = (1, None);
         Ok(())
     }
 

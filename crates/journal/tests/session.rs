@@ -4,6 +4,7 @@ mod support;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -255,6 +256,75 @@ fn syncs_of_two_sessions_are_under_way_at_once_though_one_thread_works() {
         for append in appends {
             assert!(append.await.unwrap().unwrap().durable);
         }
+    });
+}
+
+fn with_durability(durability: Durability) -> AppendOptions {
+    AppendOptions { durability: Some(durability), ..AppendOptions::default() }
+}
+
+/// The next sync waits for what is to be heard first; says whether it was.
+fn hold_sync_until_heard(bench: &Bench) -> (Sender<()>, Receiver<bool>) {
+    let ((heard, is_heard), (told, tells)) = (channel(), channel());
+    bench.disk.before(Op::Sync, 1, move || {
+        told.send(is_heard.recv_timeout(Duration::from_secs(20)).is_ok()).unwrap();
+    });
+    (heard, tells)
+}
+
+/// An append that needs no sync, and a sync behind it, in one turn: the first is answered before the second
+/// waits for the disk.
+#[test]
+fn an_append_is_answered_before_a_sync_of_the_same_turn() {
+    let bench = Bench::new();
+    let (_store, session) = session_in(&bench);
+    let held = hold_up(&bench, &session);
+    let written = with_durability(Durability::Written);
+    let mut append = Box::pin(session.append_all(vec![record("written")], written));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(append.as_mut().poll(&mut context).is_pending());
+    let mut sync = Box::pin(session.sync());
+    assert!(sync.as_mut().poll(&mut context).is_pending());
+    let (heard, tells) = hold_sync_until_heard(&bench);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            in_time(append).unwrap();
+            heard.send(()).unwrap();
+        });
+        held.let_go();
+        assert!(tells.recv().unwrap(), "it was heard of while the sync was under way");
+        in_time(sync).unwrap();
+    });
+}
+
+/// Whoever serves a turn on its own thread serves more behind it, but none that waits for the disk.
+#[test]
+fn a_blocking_append_does_not_wait_for_the_sync_of_another_one() {
+    let bench = Bench::new();
+    let store = store_in(bench.folder(), lazily(bench.options()));
+    let session = store.create_blocking(&name("a")).unwrap();
+    session.append_blocking("first").unwrap();
+    let (go, may_go) = channel();
+    bench.disk.before(Op::Append, 1, move || may_go.recv().unwrap());
+    let (heard, tells) = hold_sync_until_heard(&bench);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            session.append_blocking("written").unwrap();
+            heard.send(()).unwrap();
+        });
+        while session.inbox_depth() < 1 {
+            std::thread::yield_now();
+        }
+        let durable = scope.spawn(|| {
+            let options = with_durability(Durability::Durable);
+            session.append_all_blocking(vec![record("durable")], options).unwrap();
+        });
+        while session.inbox_depth() < 2 {
+            std::thread::yield_now();
+        }
+        go.send(()).unwrap();
+        assert!(tells.recv().unwrap(), "the written one was answered while the other one synced");
+        durable.join().unwrap();
     });
 }
 
