@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use crate::answer::{Answering, Awaiting};
 use crate::append::Batch;
 use crate::error::{Cause, Error, Rejected, Result};
+use crate::host::Host;
+use crate::identity::Owner;
 use crate::mutation::races::{self, Race};
 use crate::options::{AppendOptions, Durability};
 use crate::pool::Job;
@@ -240,6 +242,11 @@ pub(crate) struct Actor {
     opening: Opening,
     path: std::path::PathBuf,
     durability: Durability,
+    /// As whom it holds the journal.
+    owner: (Arc<dyn Host>, Owner),
+    /// Handles that callers have. Behind the last one the owner is gone, though a thread of the engine's may
+    /// still be on its way out of here.
+    held: AtomicUsize,
     inbox: Mutex<Inbox>,
     /// What threads sleep on who wait for an answer; in turn, so that a turn wakes hardly anybody who waits
     /// for the next one.
@@ -273,6 +280,8 @@ impl Actor {
         Arc::new(Self {
             path: writer.path().to_owned(),
             durability: writer.options.durability,
+            owner: (Arc::clone(&writer.options.host), writer.owner.clone()),
+            held: AtomicUsize::new(0),
             shared,
             opening,
             inbox: Mutex::default(),
@@ -291,6 +300,30 @@ impl Actor {
             finished: AtomicBool::new(false),
             compacting: AtomicBool::new(false),
         })
+    }
+
+    /// One more handle of a caller who has one, or of whoever started it.
+    pub(crate) fn hold(&self) {
+        self.held.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One more handle, unless the last one was given up already: then the owner is gone.
+    pub(crate) fn try_hold(&self) -> bool {
+        let more = |held| (held > 0).then_some(held + 1);
+        self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire) > 0
+    }
+
+    /// A handle is given up. What is under way runs to its end; whoever opens the journal next is not told
+    /// that its owner is alive.
+    pub(crate) fn let_go(&self) {
+        if self.held.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let (host, owner) = &self.owner;
+            host.retire(owner);
+        }
     }
 
     pub(crate) fn opening(&self) -> &Opening {

@@ -34,14 +34,32 @@ use crate::sync::{EXPLORED, oneshot};
 ///
 /// **Blocking twins** do the work on the calling thread where nobody else is at it. Do not call them
 /// from an async task.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Session {
     actor: Arc<Actor>,
 }
 
+impl Clone for Session {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.actor))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.actor.let_go();
+    }
+}
+
 impl Session {
     pub(crate) fn new(actor: Arc<Actor>) -> Self {
+        actor.hold();
         Self { actor }
+    }
+
+    /// Joins those who hold it; none where nobody does any more.
+    pub(crate) fn join(actor: Arc<Actor>) -> Option<Self> {
+        actor.try_hold().then(|| Self { actor })
     }
 
     // ---- appending -------------------------------------------------------------------------

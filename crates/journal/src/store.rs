@@ -108,7 +108,7 @@ struct Place {
 impl Place {
     /// The actor, where there is one that can still be used.
     fn actor(&self) -> Option<Arc<Actor>> {
-        self.actor.upgrade().filter(|actor| !actor.is_finished())
+        self.actor.upgrade().filter(|actor| !actor.is_finished() && actor.is_held())
     }
 
     /// Ends the owner before, where its actor is finished or gone. Another thread may be dropping the
@@ -314,8 +314,8 @@ impl Store {
         self.settle_folder(name, options)?;
         let place = self.place(&path);
         let mut place = place.lock();
-        match place.actor() {
-            Some(known) => Ok(Session::new(known)),
+        match place.actor().and_then(Session::join) {
+            Some(joined) => Ok(joined),
             None => self.start(&mut place, || opening::open(&path, options)),
         }
     }

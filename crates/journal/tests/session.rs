@@ -328,6 +328,34 @@ fn a_blocking_append_does_not_wait_for_the_sync_of_another_one() {
     });
 }
 
+/// A2: behind the last handle the owner is gone, also where a thread of the engine's is still at a turn that
+/// nobody waits for any more: another store of this process is not told that it is alive.
+#[test]
+fn whoever_gives_the_last_handle_up_owns_nothing_more() {
+    let bench = Bench::new();
+    let (store, session) = session_in(&bench);
+    let (entered, at_sync) = channel();
+    let (go, may_go) = channel::<()>();
+    bench.disk.before(Op::Sync, 1, move || {
+        entered.send(()).unwrap();
+        may_go.recv().unwrap();
+    });
+    let mut first: Pending<'_> = Box::pin(session.append("first"));
+    assert!(poll(&mut first).is_pending());
+    at_sync.recv().unwrap();
+    drop(first);
+    let another = session.clone();
+    drop(session);
+    let other = store_in(bench.folder(), bench.options());
+    let refused = other.open_session_blocking(&name("a")).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::HeldBy, "a clone is left");
+    drop((another, store));
+    let next = other.open_session_blocking(&name("a")).unwrap();
+    next.append_blocking("second").unwrap();
+    go.send(()).unwrap();
+    assert_eq!(support::texts(next.path()), ["first", "second"]);
+}
+
 /// C11: however many wait in front of however few places, tasks and threads, all of them get in.
 #[test]
 fn every_producer_in_front_of_a_narrow_inbox_gets_in() {
