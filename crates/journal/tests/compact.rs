@@ -7,11 +7,14 @@ use std::fs;
 
 use session_journal::format::FrameKind;
 use session_journal::{
-    Cause, ErrorKind, HistoryKind, Host, Journal, Liveness, LocalHost, OpenReason, Options, Reader,
-    Record, Takeover, history, info, verify,
+    Cause, ErrorKind, HistoryKind, Host, Item, Journal, Liveness, LocalHost, OpenReason, Options,
+    Reader, Record, Takeover, history, info, verify,
 };
 use support::disk::{EIO, ENOSPC, Op};
-use support::{Bench, Random, by_force, frames, name, record, scribble, seed, store_in, text};
+use support::{
+    Bench, Random, by_force, frames, lazily, name, overwrite, record, scribble, seed, store_in,
+    text,
+};
 
 fn small_steps(bench: &Bench) -> Options {
     Options { checkpoint_records: 5, label: "owner".into(), ..bench.options() }
@@ -291,6 +294,28 @@ fn a_hard_link_of_a_sealed_file_answers_sealed_and_is_not_touched() {
     assert_eq!(fs::read(&backup).unwrap(), before);
     assert_eq!(Reader::open(&backup).unwrap().records().count(), 20);
     assert_eq!(bench.names(), ["a.journal", "backup.journal"]);
+}
+
+/// A power loss may take from a sealed file what was written and not synced. The copy that its seal names was
+/// synced before, so the next opening brings it back, where it stood.
+#[test]
+fn what_power_took_from_a_sealed_file_comes_back_with_its_copy() {
+    let bench = Bench::new();
+    let mut journal = bench.create_with(&lazily(bench.options()));
+    let appended = ["1", "2", "3"].map(|one| journal.append(&record(one)).unwrap());
+    bench.disk.fail(Op::Rename, 1, EIO);
+    journal.compact().unwrap_err();
+    drop(journal);
+    let lost = appended[1].offset.get()..appended[2].offset.get();
+    let zeros = vec![0; usize::try_from(lost.end - lost.start).unwrap()];
+    overwrite(&bench.path, lost.start, &zeros);
+    let sealed = Reader::open(&bench.path).unwrap();
+    let read = sealed.records().with_gaps().map(Result::unwrap);
+    assert!(read.into_iter().any(|item| matches!(item, Item::Gap(gap) if gap.records == 1)));
+    let mut next = bench_open(&bench);
+    assert_eq!(next.append(&record("4")).unwrap().sequence.get(), 4);
+    let texts: Vec<_> = all(&bench).iter().map(text).collect();
+    assert_eq!(texts, ["1", "2", "3", "4"]);
 }
 
 // ---- others meanwhile ------------------------------------------------------------------------

@@ -124,7 +124,12 @@ impl Run<'_> {
 }
 
 /// All frames in their places with bytes within a stretch of a file.
-fn frames_within(bytes: &[u8], codec: &Codec, from: usize, until: usize) -> Vec<FrameHeader> {
+pub(crate) fn frames_within(
+    bytes: &[u8],
+    codec: &Codec,
+    from: usize,
+    until: usize,
+) -> Vec<FrameHeader> {
     let mut at = 4096;
     let mut frames = Vec::new();
     while at + HEADER_LEN <= bytes.len() {

@@ -1,15 +1,20 @@
 //! What a run must have kept: behind each loss, and at its end.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use session_journal::format::{Codec, FrameKind, HEADER_LEN, SealBody, decode_identity};
 use session_journal::{ErrorKind, Journal, NewRecord, Reader, Takeover, verify_with};
 
 use crate::check::{self, Found};
 use crate::client::{Shared, look, recognise};
+use crate::damage::frames_within;
 use crate::disk::SimDisk;
 use crate::history::{Loss, Tag, View};
 use crate::simulation::Run;
-use crate::world::Actor;
+use crate::world::{Actor, State};
 
 impl Run<'_> {
     pub(crate) fn look_at(&self, session: usize) -> Result<Found, String> {
@@ -28,6 +33,21 @@ impl Run<'_> {
             }
             Err(error) => Ok(Found::Unreadable(error.to_string())),
         }
+    }
+
+    /// Records that a sealed file has lost and the copy has that takes its place at the next opening. Whoever
+    /// reads before that does not see them, and whoever reads behind it does.
+    fn only_in_copy(&self, session: usize, list: &[(u64, Tag)]) -> Result<Vec<Tag>, String> {
+        let path = Shared::path(session);
+        let Some(copy) = self.shared.world.with(|state| complete_copy(state, &path)) else {
+            return Ok(Vec::new());
+        };
+        let disk = Arc::new(SimDisk::new(&self.shared.world, Actor::Checker));
+        let reader = Reader::open_with(copy, disk).map_err(|error| error.to_string())?;
+        let looked = look(&reader).map_err(|error| error.to_string())?;
+        let copied = recognise(&self.shared.history.borrow(), looked)?.list;
+        let is_missing = |tag: &Tag| !list.iter().any(|(_, there)| there == tag);
+        Ok(copied.into_iter().map(|(_, tag)| tag).filter(is_missing).collect())
     }
 
     /// What is at a session's path now keeps what was promised.
@@ -67,6 +87,7 @@ impl Run<'_> {
             let found = found.map_err(|what| format!("behind {loss:?}: {what}"))?;
             if let Found::Journal { id, list, .. } = found {
                 self.shared.world.with(|state| state.tell(|| format!("  left: {list:?}")));
+                epoch.unsettled.extend(self.only_in_copy(session, &list)?);
                 self.shared.history.borrow_mut().lose_what_is_not_in(id, &list);
                 epoch.found.insert(id, list);
             }
@@ -122,6 +143,7 @@ impl Run<'_> {
         if !damaged && !report.damage.is_empty() {
             return Err(format!("damage is reported, and there was none: {:?}", report.damage));
         }
+        let only_in_copy = self.only_in_copy(session, list)?;
         for (nth, full_scan) in [false, true, true].into_iter().enumerate() {
             let mut options = self.shared.options(Actor::Checker, Takeover::Always);
             options.full_scan = full_scan;
@@ -152,7 +174,7 @@ impl Run<'_> {
             let is_safe = |(_, tag): &&(u64, Tag)| !history.damaged.contains(tag);
             let safe: Vec<u64> = list.iter().filter(is_safe).map(|(at, _)| *at).collect();
             // A compaction that was begun before the damage is finished: its copy may have more.
-            let kept = if damaged {
+            let kept = if damaged || !only_in_copy.is_empty() {
                 safe.iter().all(|sequence| found.contains(sequence))
             } else {
                 found.starts_with(&before)
@@ -163,4 +185,17 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// The copy that a sealed file names, where it is there and complete.
+fn complete_copy(state: &State, path: &Path) -> Option<PathBuf> {
+    let bytes = state.files[state.find(path).ok()?].bytes();
+    let codec = Codec::new(decode_identity(bytes).ok()?.salt);
+    let frames = frames_within(bytes, &codec, 0, bytes.len());
+    let seal = frames.last().filter(|last| last.kind == FrameKind::Seal)?;
+    let body = usize::try_from(seal.offset).ok()? + HEADER_LEN..usize::try_from(seal.end()).ok()?;
+    let SealBody { successor, successor_len, .. } = SealBody::decode(bytes.get(body)?).ok()?;
+    let copy = path.with_file_name(OsStr::from_bytes(&successor));
+    let len = state.files[state.find(&copy).ok()?].len() as u64;
+    (!successor.is_empty() && len == successor_len).then_some(copy)
 }

@@ -133,7 +133,8 @@ pub(crate) struct Epoch {
     pub(crate) found: BTreeMap<JournalId, Vec<(u64, Tag)>>,
     /// A claim may have been damaged by now: generations may come again.
     pub(crate) damaged: bool,
-    /// Records whose pages may have left the memory by now, their sync having failed.
+    /// Records whose pages may have left the memory by now, their sync having failed; and those that a sealed
+    /// file has lost, and a copy has that is about to take its place.
     pub(crate) unsettled: BTreeSet<Tag>,
     /// The first epoch of the file that a stranger put at a path: in an older copy generations come
     /// again.
