@@ -5,12 +5,18 @@
 //! entered the inbox runs to its end here, so a caller that stops waiting leaves memory and disk
 //! in step.
 
+mod request;
+mod rhythm;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::answer::{Answering, Awaiting};
+use self::request::{Answered, Answers, Taken, refuse};
+pub(crate) use self::request::{AppendRequest, Reply, Request};
+use self::rhythm::Rhythm;
+use crate::answer::Awaiting;
 use crate::append::Batch;
 use crate::error::{Cause, Error, Rejected, Result};
 use crate::host::Host;
@@ -18,13 +24,13 @@ use crate::identity::Owner;
 use crate::mutation::races::{self, Race};
 use crate::options::{AppendOptions, Durability};
 use crate::pool::Job;
-use crate::record::{Appended, Mark, NewRecord};
-use crate::replace::{Compaction, Copy};
+use crate::record::Mark;
+use crate::replace::Compaction;
 use crate::report::Opening;
 use crate::store::Shared;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::signal::Signal;
-use crate::sync::{Condvar, EXPLORED, Mutex, Notify, oneshot, thread};
+use crate::sync::{Condvar, EXPLORED, Mutex, Notify, thread};
 use crate::watch::Bell;
 use crate::writer::Writer;
 
@@ -38,82 +44,6 @@ const CALLER_REQUESTS: usize = 64;
 const LOOK: Duration = Duration::from_micros(10);
 /// So many requests are taken in one turn.
 const TURN_REQUESTS: usize = 1024;
-
-/// Where an answer goes: to a task, or to a thread.
-pub(crate) enum Reply<T> {
-    Task(oneshot::Sender<T>),
-    Thread(Answering<T>),
-}
-
-impl<T> Reply<T> {
-    /// Nobody may be waiting any more; that is theirs to decide.
-    fn send(self, answer: T) {
-        match self {
-            Self::Task(sender) => drop(sender.send(answer)),
-            Self::Thread(sender) => sender.send(answer),
-        }
-    }
-
-    /// As [`send`](Self::send), but leaves it to the caller to wake the threads of many answers at once.
-    fn give(self, answer: T) -> Option<Arc<Signal>> {
-        match self {
-            Self::Task(sender) => {
-                drop(sender.send(answer));
-                None
-            }
-            Self::Thread(sender) => sender.give(answer),
-        }
-    }
-}
-
-pub(crate) type AppendAnswer = Result<Vec<Appended>, Rejected>;
-
-pub(crate) struct AppendRequest {
-    pub(crate) records: Vec<NewRecord>,
-    pub(crate) options: AppendOptions,
-    pub(crate) reply: Reply<AppendAnswer>,
-}
-
-pub(crate) enum Request {
-    Append(AppendRequest),
-    Sync(Reply<Result<()>>),
-    Close(Reply<Result<()>>),
-    Delete(Reply<Result<()>>),
-    Compacted(Box<Result<Copy>>, Reply<Result<Compaction>>),
-    BeginCompaction(Reply<Result<Compaction>>),
-}
-
-/// What is served in one turn.
-enum Taken {
-    One(Option<Request>),
-    Many(Vec<Request>),
-}
-
-impl Taken {
-    fn len(&self) -> usize {
-        match self {
-            Self::One(request) => usize::from(request.is_some()),
-            Self::Many(requests) => requests.len(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl IntoIterator for Taken {
-    type Item = Request;
-    type IntoIter = std::iter::Chain<std::option::IntoIter<Request>, std::vec::IntoIter<Request>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        let (one, many) = match self {
-            Self::One(request) => (request, Vec::new()),
-            Self::Many(requests) => (None, requests),
-        };
-        one.into_iter().chain(many)
-    }
-}
 
 #[derive(Default)]
 struct Inbox {
@@ -150,83 +80,12 @@ enum Next {
     Nothing,
 }
 
-type Answered = (Reply<AppendAnswer>, AppendAnswer);
-
-/// What appends of one turn are answered.
-#[derive(Default)]
-struct Answers {
-    one: Option<Answered>,
-    many: Vec<Answered>,
-}
-
-impl Answers {
-    fn are_for_threads(&self) -> bool {
-        let first = self.one.as_ref().or(self.many.first());
-        matches!(first, Some((Reply::Thread(_), _)))
-    }
-
-    /// Gives all of them first and wakes the threads behind that: one call for those who wait together.
-    fn send(self) {
-        let mut last: Option<Arc<Signal>> = None;
-        for (reply, answer) in self.one.into_iter().chain(self.many) {
-            let Some(signal) = reply.give(answer) else { continue };
-            match &last {
-                Some(before) if Arc::ptr_eq(before, &signal) => {}
-                _ => {
-                    if let Some(before) = last.replace(signal) {
-                        before.change();
-                    }
-                }
-            }
-        }
-        if let Some(last) = last {
-            last.change();
-        }
-    }
-}
-
 /// What everybody may know without asking the actor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Published {
     pub(crate) mark: Mark,
     pub(crate) durable_sequence: u64,
 }
-
-/// How many waited for the last sync together, and how long it is worth to wait for one of them.
-#[derive(Default)]
-struct Rhythm {
-    together: AtomicUsize,
-    patience_ns: AtomicU64,
-}
-
-/// Of the time of a sync; a sync for some of them alone would take all of it.
-const PATIENCE: u32 = 8;
-
-impl Rhythm {
-    /// So many are waited for; none where nobody would come back.
-    fn expected(&self) -> usize {
-        let together = self.together.load(Ordering::Relaxed);
-        if together < 2 { 0 } else { together }
-    }
-
-    fn patience(&self) -> Duration {
-        Duration::from_nanos(self.patience_ns.load(Ordering::Relaxed))
-    }
-
-    /// So many were answered; behind a sync where it is said when that turn began.
-    fn note(&self, together: usize, begun: Option<Instant>) {
-        let Some(begun) = begun else {
-            self.together.store(0, Ordering::Relaxed);
-            return;
-        };
-        let patience = u64::try_from((begun.elapsed() / PATIENCE).as_nanos()).unwrap_or(0);
-        self.together.store(together, Ordering::Relaxed);
-        self.patience_ns.store(patience.min(PATIENCE_MAX_NS), Ordering::Relaxed);
-    }
-}
-
-/// On a slow disk, or where a sync was in the way of another one, they come no later than elsewhere.
-const PATIENCE_MAX_NS: u64 = 100_000;
 
 /// Whose thread a turn runs on.
 #[derive(Clone, Copy)]
@@ -810,23 +669,6 @@ impl Actor {
         }
         drop(held);
         parked
-    }
-}
-
-fn refuse(requests: Taken, error: &Error) {
-    for request in requests {
-        let error = error.clone();
-        match request {
-            Request::Append(AppendRequest { records, reply, .. }) => {
-                reply.send(Err(Rejected { error, records }));
-            }
-            Request::Sync(reply) | Request::Close(reply) | Request::Delete(reply) => {
-                reply.send(Err(error));
-            }
-            Request::BeginCompaction(reply) | Request::Compacted(_, reply) => {
-                reply.send(Err(error));
-            }
-        }
     }
 }
 

@@ -35,7 +35,7 @@ enum Command {
     #[cfg(feature = "mutations")]
     Mutations {
         /// So many seeds at most for each.
-        #[arg(long, default_value_t = 200_000)]
+        #[arg(long, default_value_t = 600_000)]
         seeds: u64,
         /// Only this one.
         #[arg(long)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::identity::{Incarnation, Owner};
-use crate::storage::{Attachment, Landing};
+use crate::storage::read_only::ReadOnly;
 use crate::window::CHUNK;
 
 /// Small, fast, and the same everywhere (xorshift).
@@ -216,8 +216,8 @@ impl Moody {
     }
 }
 
-impl Storage for Moody {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+impl ReadOnly for Moody {
+    fn bytes_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let reads = self.reads.fetch_add(1, Ordering::Relaxed);
         let mut end = self.bytes.len() as u64;
         if let Some((after, len)) = self.cut.filter(|(after, _)| reads >= *after) {
@@ -241,32 +241,12 @@ impl Storage for Moody {
         Ok(part.len())
     }
 
-    fn begin_long_read(&self, _: u64) -> bool {
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn may_be_shared(&self) -> bool {
         self.shares
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.len() as u64)
-    }
-
-    fn append(&self, _: &[u8]) -> io::Result<Landing> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn attachment(&self) -> io::Result<Attachment> {
-        Ok(Attachment::Attached)
-    }
-
-    fn reserve(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

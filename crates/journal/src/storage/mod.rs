@@ -2,6 +2,8 @@
 //! keep. Tests put a disk of their own behind it.
 
 mod local;
+#[cfg(test)]
+pub(crate) mod read_only;
 mod staging;
 
 pub use local::LocalDisk;

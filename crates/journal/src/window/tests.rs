@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::storage::{Attachment, Landing};
+use crate::storage::read_only::ReadOnly;
 
 /// A file in memory, which may be read ahead. From an offset on reads fail where they are told to.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ impl Memory {
     }
 }
 
-impl Storage for Memory {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+impl ReadOnly for Memory {
+    fn bytes_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         if std::thread::current().id() != self.home {
             self.elsewhere.fetch_add(1, Ordering::Relaxed);
             if self.fails_on_other_threads {
@@ -55,32 +55,12 @@ impl Storage for Memory {
         Ok(read)
     }
 
-    fn begin_long_read(&self, _: u64) -> bool {
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn may_be_shared(&self) -> bool {
         true
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.len() as u64)
-    }
-
-    fn append(&self, _: &[u8]) -> io::Result<Landing> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn attachment(&self) -> io::Result<Attachment> {
-        Ok(Attachment::Attached)
-    }
-
-    fn reserve(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
